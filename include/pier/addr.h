@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PIER_ADDR_H
+#define PIER_ADDR_H
+
+/**
+ * @file
+ * @defgroup addr Addresses
+ * An address is a value: copied freely, passed by value in and by pointer out, with
+ * nothing to free. Its constructors read like Python's tuples: `pier_inet("", 12345)`.
+ *
+ * A constructor never asks anybody: a host name, a service name or an interface name
+ * stays in the address as text, and the verb that gets the address looks it up under
+ * its own deadline (pier_resolve() does it by hand). A constructor that refuses its
+ * arguments returns an address that carries the error, and the verb that gets that
+ * address returns the error. A zeroed pier_addr means "no address".
+ *
+ * **Hosts** are, as in Python: a name, a dotted quad, IPv6 text (with a scope:
+ * "fe80::1%eth0"), "" for any address, or "<broadcast>". For AF_INET the classic forms
+ * of inet_aton(3) ("127.1", "0x7f.1") count too, unless strict parsing is asked for.
+ *
+ * **Ports** are an `int` from 0 to 65535; anything else is PIER_EPORT, never cut to fit.
+ * Service names come by the text form only.
+ *
+ * **The text form**, read by pier_addr_parse() and written by pier_addr_text():
+ *
+ * | text                      | meaning                                             |
+ * |---------------------------|-----------------------------------------------------|
+ * | `example.com:http`        | a name and a service, to be looked up               |
+ * | `127.0.0.1:80`            | IPv4                                                |
+ * | `[::1]:80`, `[fe80::1%eth0]:80` | IPv6                                          |
+ * | `:12345`                  | any address, of either family                       |
+ * | `<broadcast>:9`           | 255.255.255.255                                     |
+ * | `unix:/run/x.sock`        | a path; bytes that would not print are \\xHH        |
+ * | `unix:@name`              | an abstract name, with the same escapes             |
+ * | `unix:`                   | unnamed: binding it lets the kernel choose a name   |
+ * | `vsock:2:1024`            | a context and a port                                |
+ *
+ * The functions here make no system call and cannot be cancelled. Threads: any.
+ * @{
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <pier/version.h>
+
+PIER_BEGIN_DECLS
+
+/** What of an address is still only text; bits of pier_addr.pending. */
+enum pier_addr_pending {
+    PIER_ADDR_HOST = 1,      /**< `host` is a name (or IPv6 text with a named scope). */
+    PIER_ADDR_SERVICE = 2,   /**< `service` is the name of a service. */
+    PIER_ADDR_INTERFACE = 4, /**< `host` is the name of an interface. */
+    PIER_ADDR_ANY = 8,       /**< Any address of either family: ":12345". */
+};
+
+/**
+ * An address. The fields may be read; make one with a constructor.
+ *
+ * Complete when `error` is 0, `pending` is 0 and `length` is not: then
+ * (&a.sa.any, a.length) is what the system's own calls take.
+ */
+typedef struct pier_addr {
+    int error;        /**< 0, or the code of what was wrong with the constructor's arguments. */
+    socklen_t length; /**< How many bytes of `sa` count; 0: no address, or not yet resolved. */
+    uint32_t pending; /**< What is yet to be looked up: bits of enum pier_addr_pending. */
+    union {
+        struct sockaddr any;             /**< For the family, and for the system's calls. */
+        struct sockaddr_in inet;         /**< AF_INET. */
+        struct sockaddr_in6 inet6;       /**< AF_INET6. */
+        struct sockaddr_un local;        /**< AF_UNIX. */
+        struct sockaddr_storage storage; /**< Room for every family. */
+    } sa;                                /**< The bytes that the kernel sees. */
+    char host[256];                      /**< The pending host or interface name. */
+    char service[32];                    /**< The pending service name. */
+} pier_addr;
+
+/** Text by value: `printf("%s\n", pier_addr_text(peer).text)`. */
+typedef struct pier_text {
+    char text[512]; /**< NUL-terminated. */
+} pier_text;
+
+/** A Bluetooth device address, least significant byte first, as the kernel has it. */
+typedef struct pier_bdaddr {
+    uint8_t b[6]; /**< "11:22:33:44:55:66" has 0x66 first. */
+} pier_bdaddr;
+
+/** @name Constructors
+ * @{ */
+
+/**
+ * IPv4. `host` as above; an IPv6 literal is PIER_EAI_ADDRFAMILY, NULL is -EINVAL.
+ * Python: (host, port) on an AF_INET socket.
+ */
+PIER_API pier_addr pier_inet(const char *host, int port);
+
+/** IPv4 from an integer in host byte order: pier_inet_number(0x7f000001, 80) is 127.0.0.1:80. */
+PIER_API pier_addr pier_inet_number(uint32_t host, int port);
+
+/**
+ * IPv6. `host` as above; an IPv4 literal is PIER_EAI_ADDRFAMILY (it is not mapped).
+ * Python: (host, port) on an AF_INET6 socket.
+ */
+PIER_API pier_addr pier_inet6(const char *host, int port);
+
+/**
+ * IPv6 with a flow label (0 to 0xfffff, else PIER_EFLOWINFO) and a scope (the number of an
+ * interface). A scope in the text wins over a `scope_id` of 0.
+ * Python: (host, port, flowinfo, scope_id).
+ */
+PIER_API pier_addr pier_inet6_scoped(
+    const char *host, int port, uint32_t flowinfo, uint32_t scope_id);
+
+/**
+ * A Unix path of at most 107 bytes, else PIER_EPATHLEN. "" is the unnamed address: binding
+ * it lets the kernel choose an abstract name. Python: a str.
+ */
+PIER_API pier_addr pier_unix(const char *path);
+
+/**
+ * A name of Linux's abstract namespace, unix(7): `length` bytes (at most 107, any value, NUL
+ * too) after the leading NUL, which is not part of `name`. Python: bytes, b"\0name".
+ */
+PIER_API pier_addr pier_abstract(const void *name, size_t length);
+
+/** A netlink port and its multicast groups, netlink(7). Python: (pid, groups). */
+PIER_API pier_addr pier_netlink(uint32_t pid, uint32_t groups);
+
+/**
+ * A link-level address, packet(7). `protocol` is an ETH_P_* in host byte order, 0 to 65535
+ * (else PIER_ERANGE). `hwaddr` holds `hwlen` bytes, at most 8 (else PIER_EHWADDRLEN), NULL
+ * for none. `interface` is looked up by the verb, on its own socket; "" is any.
+ * Python: (ifname, proto, pkttype, hatype, addr).
+ */
+PIER_API pier_addr pier_packet(const char *interface, int protocol, uint8_t pkttype,
+    uint16_t hatype, const void *hwaddr, size_t hwlen);
+
+/** CAN, raw and broadcast manager. "" is every interface. Python: (interface,). */
+PIER_API pier_addr pier_can(const char *interface);
+
+/** CAN ISO-TP. Python: (interface, rx_id, tx_id). */
+PIER_API pier_addr pier_can_isotp(const char *interface, uint32_t rx_id, uint32_t tx_id);
+
+/** CAN J1939. Python: (interface, name, pgn, addr). */
+PIER_API pier_addr pier_can_j1939(
+    const char *interface, uint64_t name, uint32_t pgn, uint8_t address);
+
+/** A virtual machine's context and port, vsock(7). Python: (CID, port). */
+PIER_API pier_addr pier_vsock(uint32_t cid, uint32_t port);
+
+/**
+ * TIPC. `type` is TIPC_ADDR_NAMESEQ, TIPC_ADDR_NAME or TIPC_ADDR_ID, `scope` TIPC_*_SCOPE
+ * (else -EINVAL). Python: (addr_type, v1, v2, v3, scope).
+ */
+PIER_API pier_addr pier_tipc(int type, uint32_t v1, uint32_t v2, uint32_t v3, int scope);
+
+/** The kernel's crypto API. Too long: PIER_EALGTYPE, PIER_EALGNAME. Python: (type, name, feat, mask). */
+PIER_API pier_addr pier_alg(const char *type, const char *name, uint32_t feat, uint32_t mask);
+
+/** Qualcomm IPC router. Python: (node, port). */
+PIER_API pier_addr pier_qipcrtr(uint32_t node, uint32_t port);
+
+/** RDS, whose addresses are those of IPv4. Python: (host, port). */
+PIER_API pier_addr pier_rds(const char *host, int port);
+
+/** Bluetooth L2CAP; a malformed address is PIER_EBDADDR, here and below. Python: (bdaddr, psm, cid, type). */
+PIER_API pier_addr pier_l2cap(const char *bdaddr, uint16_t psm, uint16_t cid, uint8_t bdaddr_type);
+
+/** Bluetooth RFCOMM. Python: (bdaddr, channel). */
+PIER_API pier_addr pier_rfcomm(const char *bdaddr, uint8_t channel);
+
+/** Bluetooth HCI. Python: (device_id, channel). */
+PIER_API pier_addr pier_hci(uint16_t device, uint16_t channel);
+
+/** Bluetooth SCO. Python: bdaddr. */
+PIER_API pier_addr pier_sco(const char *bdaddr);
+
+/** X.25: 1 to 15 digits of X.121, else PIER_EX25ADDR. Python has no form for it. */
+PIER_API pier_addr pier_x25(const char *digits);
+
+/**
+ * Any other address from its own bytes, family first, as bind(2) takes them. A length below
+ * sizeof(sa_family_t) or above sizeof(struct sockaddr_storage) is -EINVAL. Python: (family, bytes).
+ */
+PIER_API pier_addr pier_addr_raw(const void *sockaddr, socklen_t length);
+
+/** An address that carries `error`, a negative code (else -EINVAL). */
+PIER_API pier_addr pier_addr_failed(int error);
+
+/** @} */
+/** @name Text
+ * @{ */
+
+/** How pier_addr_parse() reads; zeroed, it takes every form. */
+typedef struct pier_parse_opts {
+    bool strict;          /**< IPv4 as four decimal numbers only: 0177.0.0.1 and 127.1 are PIER_ENOTSTRICT. */
+    bool numeric;         /**< No names: a host or service that would need a look-up is PIER_EIPTEXT. */
+    int family;           /**< AF_INET, AF_INET6 or AF_UNIX to take no other; 0 (AF_UNSPEC) any. */
+    uint64_t reserved[4]; /**< Zero. */
+} pier_parse_opts;
+
+/**
+ * Read an address in the text form. `opts` may be NULL. Errors, in the address: PIER_EADDRTEXT
+ * (malformed), PIER_EPORT, PIER_EHOSTTEXT, PIER_EPATHLEN, PIER_ENOTSTRICT, PIER_EIPTEXT,
+ * PIER_EAI_ADDRFAMILY (not of the family asked for), -EINVAL (NULL, reserved not zero).
+ * What it reads, pier_addr_text() prints back.
+ */
+PIER_API pier_addr pier_addr_parse(const char *text, const pier_parse_opts *opts);
+
+/**
+ * An address as text: in the text form where there is one, readable for the other families,
+ * "(none)" for no address, and the error's sentence in round brackets for one that carries an error.
+ */
+PIER_API pier_text pier_addr_text(pier_addr addr);
+
+/**
+ * The host alone: "127.0.0.1", "fe80::1%2" (the scope as a number), a pending name, a Unix
+ * path or (after '@') an abstract name with escapes. "" where the family has no host.
+ */
+PIER_API pier_text pier_addr_host(pier_addr addr);
+
+/**
+ * Bluetooth's "11:22:33:44:55:66" to its six bytes. Returns 0 or PIER_EBDADDR; `out` is
+ * untouched then.
+ */
+PIER_API int pier_bdaddr_parse(const char *text, pier_bdaddr *out);
+
+/** @} */
+/** @name Asking
+ * @{ */
+
+/** The family, AF_*. AF_UNSPEC for no address and for a name of either family. */
+PIER_API int pier_addr_family(pier_addr addr);
+
+/**
+ * The port of an INET, INET6, RDS, VSOCK or QIPCRTR address. Errors: the address's own,
+ * PIER_EUNRESOLVED (a service name), PIER_EFAMILY (has none), PIER_ERANGE (above INT_MAX).
+ */
+PIER_API int pier_addr_port(pier_addr addr);
+
+/**
+ * Are both the same address? Compares what is meaningful for the family: padding and, for
+ * Unix paths, bytes after the NUL do not count. No address equals no address; one that carries
+ * an error equals nothing.
+ */
+PIER_API bool pier_addr_equal(pier_addr a, pier_addr b);
+
+/**
+ * An IPv4-mapped IPv6 address (::ffff:127.0.0.1) as the IPv4 address it stands for, every other
+ * unchanged. Do this before comparing a peer of a dual-stack server with a list.
+ */
+PIER_API pier_addr pier_addr_unmap(pier_addr addr);
+
+/** The name of a family: "AF_INET"; NULL for an unknown one. Python: AddressFamily(n).name. */
+PIER_API const char *pier_family_name(int family);
+
+/** @} */
+PIER_END_DECLS
+
+/** @} */
+#endif

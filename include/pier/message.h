@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PIER_MESSAGE_H
+#define PIER_MESSAGE_H
+
+/**
+ * @file
+ * @defgroup message Control messages
+ * What travels beside the bytes: descriptors, credentials, time stamps; cmsg(3). pier_sendmsg() and
+ * pier_recvmsg() carry it, the calls here build it, read it and clean up after it.
+ *
+ * The functions on a `struct msghdr` make no system call unless they say so. Threads: any, one at a time per message.
+ * @{
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stddef.h>
+
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <pier/version.h>
+
+PIER_BEGIN_DECLS
+
+#define PIER_FDS_MAX 253 /**< The most descriptors one message can carry, SCM_MAX_FD in the kernel. */
+
+/**
+ * The length to put into cmsg_len for `length` bytes of data; PIER_ERANGE above 0x7fffffff
+ * in all. Python: socket.CMSG_LEN.
+ */
+PIER_API ssize_t pier_cmsg_len(size_t length);
+
+/** The room that a control message of `length` bytes takes, padding included; PIER_ERANGE. Python: socket.CMSG_SPACE. */
+PIER_API ssize_t pier_cmsg_space(size_t length);
+
+/** One control message, as pier_cmsg_next() finds it. Begin with a zeroed one. */
+typedef struct pier_cmsg {
+    int level;         /**< SOL_SOCKET, IPPROTO_IP, … */
+    int type;          /**< SCM_RIGHTS, … */
+    const void *data;  /**< Its bytes, inside the message's control buffer; perhaps unaligned. */
+    size_t length;     /**< How many of them are really there. */
+    bool truncated;    /**< The header claims more than is there. */
+    size_t next;       /**< Where the following one begins; pier's own. */
+} pier_cmsg;
+
+/**
+ * Step to the next control message. Returns 1 and fills `cmsg`, or 0 after the last one. Survives any
+ * bytes: a header that is cut off, or claims less than itself, ends the walk; one that claims too much is
+ * `truncated`. Python: the list that sock.recvmsg returns.
+ */
+PIER_API int pier_cmsg_next(const struct msghdr *msg, pier_cmsg *cmsg);
+
+/**
+ * Append a control message to `msg`, whose control buffer has room for `capacity` bytes and is filled up to
+ * msg_controllen (begin with 0). Padding is zeroed. Returns 0, or -ENOBUFS if it does not fit; `msg` is unchanged
+ * then. Python: an item of sock.sendmsg's ancdata.
+ */
+PIER_API int pier_cmsg_put(
+    struct msghdr *msg, size_t capacity, int level, int type, const void *data, size_t length);
+
+/** Close every descriptor that came with `msg` (SCM_RIGHTS), also in a truncated one. Returns how many. */
+PIER_API int pier_cmsg_close_fds(struct msghdr *msg);
+
+/**
+ * Send bytes and descriptors over a Unix socket. The descriptors stay the caller's. At least one byte must go with them on
+ * a stream (-EINVAL); more than PIER_FDS_MAX is -EINVAL. Returns how many bytes went; with the first of them went all
+ * descriptors. Adds -EBUSY while bytes are buffered (pier_pending()). Python: socket.send_fds.
+ */
+PIER_API ssize_t pier_send_fds(
+    int s, const void *buf, size_t len, int flags, const int *fds, size_t fd_count);
+
+/**
+ * Receive bytes and up to `*fd_count` descriptors, all close-on-exec and the caller's to close. Returns
+ * how many bytes came and sets `*fd_count` to how many descriptors. If more were sent than there was room for, all of them are
+ * closed, `*fd_count` is 0 and the result is -EMSGSIZE: a half-delivered set would leak. Python: socket.recv_fds.
+ */
+PIER_API ssize_t pier_recv_fds(
+    int s, void *buf, size_t len, int flags, int *fds, size_t *fd_count);
+
+/** Who is at the other end of a Unix socket. */
+typedef struct pier_credentials {
+    pid_t pid; /**< Process. */
+    uid_t uid; /**< User. */
+    gid_t gid; /**< Group. */
+} pier_credentials;
+
+/** Who connected, as of connect or listen (SO_PEERCRED, unix(7)). Returns 0 or a code. Python: getsockopt(SO_PEERCRED). */
+PIER_API int pier_getpeercred(int s, pier_credentials *out);
+
+/** The credentials in a control message of type SCM_CREDENTIALS: 0, or -EINVAL if it is none. */
+PIER_API int pier_cmsg_credentials(const pier_cmsg *cmsg, pier_credentials *out);
+
+/** What a message to an AF_ALG operation socket carries besides its bytes. */
+typedef struct pier_afalg_opts {
+    const void *iv;       /**< The initialisation vector, or NULL. */
+    size_t iv_length;     /**< Its length in bytes. */
+    int assoclen;         /**< AEAD: how many bytes are associated data. */
+    bool has_assoclen;    /**< `assoclen` is given. */
+    uint64_t reserved[4]; /**< Zero. */
+} pier_afalg_opts;
+
+/**
+ * Send to an AF_ALG operation socket: `op` is ALG_OP_ENCRYPT or ALG_OP_DECRYPT (negative: -EINVAL), the bytes come from
+ * `iov`. `opts` may be NULL. Returns how many went. Python: sock.sendmsg_afalg.
+ */
+PIER_API ssize_t pier_sendmsg_afalg(int s, const struct iovec *iov, size_t iov_count, int op,
+    const pier_afalg_opts *opts, int flags);
+
+PIER_END_DECLS
+
+/** @} */
+#endif

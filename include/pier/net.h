@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PIER_NET_H
+#define PIER_NET_H
+
+/**
+ * @file
+ * @defgroup net Dialling, serving, reading
+ * What a program does with sockets, one verb each: connect to a name, serve an address, read lines, exact
+ * lengths or everything, and stdio over a socket.
+ * @{
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <sys/types.h>
+
+#include <pier/addr.h>
+#include <pier/time.h>
+#include <pier/version.h>
+
+PIER_BEGIN_DECLS
+
+/** @name Dialling
+ * @{ */
+
+/** How to dial; zeroed: no limit but the default time-out, any family. */
+typedef struct pier_connection_opts {
+    pier_time deadline;    /**< Bounds look-up and all attempts together, and stays on the socket; 0: none. */
+    double timeout;        /**< The socket's time-out from then on, and the limit of dialling too; 0: the default time-out. */
+    pier_addr source;      /**< Bind to this address first; zeroed: do not. */
+    int family;            /**< AF_INET or AF_INET6 for that family only; 0: both. */
+    double attempt_delay;  /**< Seconds before the next address is tried beside the last; 0: 0.25 (RFC 8305). */
+    uint64_t reserved[4];  /**< Zero. */
+} pier_connection_opts;
+
+/**
+ * Connect a stream to an address in the text form ("example.com:http", "[::1]:80", "unix:/run/x.sock"; "" or no host is
+ * this host). All addresses of a name are tried, families in turn, each a little after the last, and the first that
+ * answers wins (RFC 8305, "happy eyeballs"); the others are closed.
+ *
+ * Returns the socket, which the caller closes. Errors: those of pier_addr_parse() and pier_getaddrinfo(), -ETIME, or the last
+ * attempt's; pier_error() lists every attempt. `opts` may be NULL. Cancel: all attempts are closed. Threads: any. Python: socket.create_connection.
+ */
+PIER_API int pier_create_connection(const char *address, const pier_connection_opts *opts);
+
+/** @} */
+/** @name Serving
+ * @{ */
+
+/** How to listen; zeroed: both families for ":port", SO_REUSEADDR, the system's longest queue. */
+typedef struct pier_server_opts {
+    int family;           /**< AF_INET: IPv4 only. AF_INET6: IPv6 only. 0: what the text says, both for ":port". */
+    int backlog;          /**< How many clients may queue; 0: SOMAXCONN. */
+    bool reuse_port;      /**< SO_REUSEPORT: other sockets, of this user, may listen on the same port. */
+    bool no_reuse_address; /**< Do not set SO_REUSEADDR. */
+    int mode;             /**< Permissions of a Unix path, as 0660; 0: what umask leaves. */
+    uint64_t reserved[4]; /**< Zero. */
+} pier_server_opts;
+
+/**
+ * A listening stream socket on an address in the text form. ":port" listens on both families where the host has IPv6, else on
+ * IPv4. A Unix path left behind by a server that is gone (nobody answers on it) is removed first; one that is in use is
+ * -EADDRINUSE, and what is not a socket is never removed. Port 0 lets the kernel choose: ask pier_getsockname().
+ *
+ * Returns the socket, which the caller closes. `opts` may be NULL. Threads: any. Python: socket.create_server.
+ */
+PIER_API int pier_create_server(const char *address, const pier_server_opts *opts);
+
+/** Can a socket of this host serve IPv4 and IPv6 at once? Python: socket.has_dualstack_ipv6. */
+PIER_API bool pier_has_dualstack_ipv6(void);
+
+/** What a server has done so far. The fields may be read while it runs. */
+typedef struct pier_serve_counts {
+    uint64_t accepted; /**< Clients taken. */
+    uint64_t active;   /**< Clients being served now. */
+    uint64_t peak;     /**< The most that were at once. */
+    uint64_t rejected; /**< Clients that were taken and had to be closed unserved (no thread, no memory). */
+    uint64_t backoffs; /**< How often accept waited because descriptors or memory had run out. */
+    uint64_t canceled; /**< Clients that were still being served when the drain ended. */
+} pier_serve_counts;
+
+/** How to serve; zeroed: up to 1024 clients at once. */
+typedef struct pier_serve_opts {
+    size_t max_clients;        /**< At most so many at once; then accept waits. 0: 1024. */
+    size_t stack_size;         /**< Bytes of stack for each handler; 0: 256 KiB. */
+    pier_serve_counts *counts; /**< Kept up to date while serving, or NULL. */
+    uint64_t reserved[4];      /**< Zero. */
+} pier_serve_opts;
+
+/**
+ * Serve a listening socket: call `handler` for each client, every one in a thread of its own, until pier_stop().
+ * The client is closed when its handler returns, unless the handler has closed or detached it itself. The listener stays
+ * the caller's. When descriptors run out, it waits and tries again (5 ms, doubling up to 1 s) and counts that.
+ *
+ * Returns 0 after pier_stop() and the drain, or a code if the listener fails. `opts` may be NULL. Threads: any; one pier_serve()
+ * per listener, a second one is -EBUSY. Python: socketserver.ThreadingTCPServer.serve_forever.
+ */
+PIER_API int pier_serve(int server, void (*handler)(int client, void *arg), void *arg,
+    const pier_serve_opts *opts);
+
+/**
+ * End the pier_serve() of this listener: no more clients are accepted but those already queued, and those being served
+ * have `drain_seconds` to finish (INFINITY: for ever; 0: none); then their calls return -ECANCELED. Returns at once: 0,
+ * -EINVAL (negative, NaN), -ESRCH if nobody serves this socket. A second call may shorten the drain.
+ *
+ * Threads: any, and signal handlers (async-signal-safe). Python: BaseServer.shutdown.
+ */
+PIER_API int pier_stop(int server, double drain_seconds);
+
+/** @} */
+/** @name Reading by shape
+ *
+ * These read ahead into a buffer that belongs to the socket; pier_recv() and its kin drain it first, so they may be
+ * mixed freely. (On AF_UNIX nothing is read ahead: descriptors that come with the bytes stay with them.) One reader at a time per socket.
+ * @{ */
+
+/** The longest line or record that the reading calls take if the caller's buffer is larger, in bytes. */
+#define PIER_LINE_MAX 65536
+
+/**
+ * Exactly `len` bytes. Returns `len`, or a code, and then pier_error_moved() tells how many came: they are in `buf`. End of stream
+ * before that is PIER_EINCOMPLETE if some had come, 0 if none. Python: StreamReader.readexactly.
+ */
+PIER_API ssize_t pier_recv_exactly(int s, void *buf, size_t len);
+
+/**
+ * Up to and including the first `delimiter`. Returns the length with the delimiter; at the end of stream what is left, which may be
+ * 0. -EMSGSIZE if `size` bytes hold no delimiter: nothing is taken then, so the caller may read on in another way. On a code nothing is lost:
+ * what came stays in the socket's buffer. Python: StreamReader.readuntil.
+ */
+PIER_API ssize_t pier_recv_until(
+    int s, void *buf, size_t size, const void *delimiter, size_t delimiter_length);
+
+/**
+ * A line, NUL-terminated, with its "\n" (or "\r\n") as it came. Returns its length; 0 at the end of stream; a last line without "\n" counts.
+ * `size` is the limit, the NUL included, and -EMSGSIZE its error. A NUL in the line counts in the length. Python: file.readline(limit).
+ */
+PIER_API ssize_t pier_recv_line(int s, char *buf, size_t size);
+
+/**
+ * Everything until the end of stream. Returns how many bytes; -EMSGSIZE if `size` bytes came and it had not ended: they are in `buf`
+ * and pier_error_moved() is `size`. On another code, too, what came is in `buf` and counted. Python: b"".join(iter(lambda: sock.recv(n), b"")).
+ */
+PIER_API ssize_t pier_recvall(int s, void *buf, size_t size);
+
+/** @} */
+/** @name stdio
+ * @{ */
+
+/**
+ * A FILE over a socket, for getline(3), fprintf(3) and their like. `mode` is "r", "w" or "r+" ("rw" means the same), with an optional "b".
+ * Reading shares the socket's own read buffer; "w" is buffered, so fflush(3) before waiting for an answer; "r+" is unbuffered both ways, since stdio
+ * has one buffer for two directions. fclose(3) flushes and never closes the socket. Errors of the socket appear as errno, -ETIME as ETIMEDOUT;
+ * pier_error() has the sentence. One FILE is for one thread or task at a time.
+ *
+ * Returns the FILE, which the caller closes before the socket, or NULL, and pier_error_code() tells why. Python: sock.makefile.
+ */
+PIER_API FILE *pier_makefile(int s, const char *mode);
+
+/** @} */
+PIER_END_DECLS
+
+/** @} */
+#endif

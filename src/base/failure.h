@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PIER_BASE_FAILURE_H
+#define PIER_BASE_FAILURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <pier/addr.h>
+
+/*
+ * The last failure of each thread (later: of each task): the facts, copied when a call
+ * fails, since after a reset the peer's name is gone. The sentence is built, and /proc
+ * read, only when pier_error() asks.
+ */
+
+#define PIER__ATTEMPTS 8
+
+/* An address as the kernel has it, without the room that a pier_addr keeps for names. */
+struct pier__sockaddr {
+    socklen_t length; /* 0: none */
+    struct sockaddr_storage storage;
+};
+
+struct pier__failure {
+    int code;         /* 0: nothing has failed yet */
+    const char *verb; /* "connect to", "bind", "recv on": a constant */
+    int socket;       /* the handle, or negative */
+    size_t moved;     /* bytes that had moved */
+    bool stranger;    /* a negative handle that no failed call returned */
+    struct pier__sockaddr local, peer;
+    char target[300]; /* the address, host or name as the caller gave it; "" if none */
+    unsigned attempt_count; /* all attempts, of which the first PIER__ATTEMPTS are kept */
+    struct {
+        struct pier__sockaddr to;
+        int code;
+    } attempts[PIER__ATTEMPTS];
+};
+
+/*
+ * Forget the last failure and begin the record of a new one: verb and code are set, socket
+ * is -1, all else is empty and may be filled in. `verb` must be a constant.
+ */
+struct pier__failure *pier__failure_begin(const char *verb, int64_t code);
+
+/*
+ * Record a failure that concerns no socket, and return its code: `return pier__failed("resolve", host, err)`.
+ * -EAGAIN and codes that are not negative are returned without a record. target may be NULL.
+ */
+int64_t pier__failed(const char *verb, const char *target, int64_t code);
+
+/* A verb was given the negative handle s. Returns s; if no failed call of this thread returned that number
+ * (a bare -1, as a rule) it is recorded as "handle -1 did not come from pier". */
+int pier__passed_on(int s);
+
+/* This thread's record, to look at or to save and restore around work whose failure is no news. */
+struct pier__failure *pier__failure(void);
+
+#endif
