@@ -13,6 +13,6 @@
 #define PIER_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define PIER_CONTAINER_OF(pointer, type, member) \
-    ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 #endif

@@ -2,11 +2,11 @@
 #ifndef PIER_BASE_FAILURE_H
 #define PIER_BASE_FAILURE_H
 
+#include <pier/addr.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <pier/addr.h>
 
 /*
  * The last failure of each thread (later: of each task): the facts, copied when a call
@@ -29,7 +29,7 @@ struct pier__failure {
     size_t moved;     /* bytes that had moved */
     bool stranger;    /* a negative handle that no failed call returned */
     struct pier__sockaddr local, peer;
-    char target[300]; /* the address, host or name as the caller gave it; "" if none */
+    char target[300];       /* the address, host or name as the caller gave it; "" if none */
     unsigned attempt_count; /* all attempts, of which the first PIER__ATTEMPTS are kept */
     struct {
         struct pier__sockaddr to;

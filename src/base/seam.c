@@ -108,8 +108,8 @@ static ssize_t sys_send(int fd, const void *buf, size_t len, int flags)
     return SAID(n);
 }
 
-static ssize_t sys_sendto(int fd, const void *buf, size_t len, int flags,
-    const struct sockaddr *addr, socklen_t addrlen)
+static ssize_t sys_sendto(
+    int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr, socklen_t addrlen)
 {
     ssize_t n = sendto(fd, buf, len, flags, addr, addrlen);
     return SAID(n);
@@ -316,8 +316,7 @@ static ssize_t sys_random(void *buf, size_t len)
     return SAID(n);
 }
 
-static int sys_thread(
-    pthread_t *out, const pthread_attr_t *attr, void *(*start)(void *), void *arg)
+static int sys_thread(pthread_t *out, const pthread_attr_t *attr, void *(*start)(void *), void *arg)
 {
     return -pthread_create(out, attr, start, arg);
 }
@@ -333,10 +332,7 @@ static int sys_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct t
     return SAID(n);
 }
 
-static const char *sys_getenv(const char *name)
-{
-    return secure_getenv(name);
-}
+static const char *sys_getenv(const char *name) { return secure_getenv(name); }
 
 const struct pier__seam pier__seam_system = {
     .socket = sys_socket,

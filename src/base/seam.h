@@ -2,6 +2,8 @@
 #ifndef PIER_BASE_SEAM_H
 #define PIER_BASE_SEAM_H
 
+#include <pier/time.h>
+
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
@@ -11,8 +13,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
-
-#include <pier/time.h>
 
 struct if_nameindex;
 
@@ -85,17 +85,17 @@ struct pier__seam {
         size_t size, struct servent **found);
     int (*getservbyport)(int port, const char *protocol, struct servent *result, char *buf,
         size_t size, struct servent **found);
-    int (*getprotobyname)(const char *name, struct protoent *result, char *buf, size_t size,
-        struct protoent **found);
+    int (*getprotobyname)(
+        const char *name, struct protoent *result, char *buf, size_t size, struct protoent **found);
     int (*if_nameindex)(struct if_nameindex **out);
     void (*if_freenameindex)(struct if_nameindex *list);
-    int (*if_nametoindex)(const char *name);                 /* the index, or -errno */
+    int (*if_nametoindex)(const char *name);                     /* the index, or -errno */
     int (*if_indextoname)(unsigned index, char name[static 16]); /* 0 or -errno */
 
     /* memory, time, chance, threads, the process */
     void *(*allocate)(void *old, size_t size); /* realloc(3); NULL when there is none */
     void (*release)(void *pointer);
-    pier_time (*now)(void);                                /* CLOCK_MONOTONIC */
+    pier_time (*now)(void); /* CLOCK_MONOTONIC */
     ssize_t (*random)(void *buf, size_t len);
     int (*thread)(pthread_t *out, const pthread_attr_t *attr, void *(*start)(void *), void *arg);
     int (*sigmask)(int how, const sigset_t *set, sigset_t *old);
@@ -108,8 +108,7 @@ struct pier__seam {
 extern const struct pier__seam pier__seam_system;
 
 /* This thread's table. Initial-exec: one load on the hot path. */
-extern _Thread_local const struct pier__seam *pier__seam
-    __attribute__((tls_model("initial-exec")));
+extern _Thread_local const struct pier__seam *pier__seam __attribute__((tls_model("initial-exec")));
 
 /* Zeroed memory for count things of size bytes, or NULL. pier__seam->release() frees it. */
 void *pier__allocate_zeroed(size_t count, size_t size);

@@ -20,10 +20,7 @@ pier_time pier__point(pier_time from, int64_t duration)
     return duration < PIER_NEVER - from ? from + duration : PIER_NEVER;
 }
 
-pier_time pier_now(void)
-{
-    return pier__seam->now();
-}
+pier_time pier_now(void) { return pier__seam->now(); }
 
 pier_time pier_after(double seconds)
 {

@@ -2,9 +2,9 @@
 #ifndef PIER_BASE_TIME_H
 #define PIER_BASE_TIME_H
 
-#include <stdint.h>
-
 #include <pier/time.h>
+
+#include <stdint.h>
 
 /*
  * Durations inside the library are nanoseconds, PIER_NEVER for no limit, as points are.
@@ -17,9 +17,6 @@ int64_t pier__duration(double seconds);
 pier_time pier__point(pier_time from, int64_t duration);
 
 /* The earlier of two points. */
-static inline pier_time pier__earlier(pier_time a, pier_time b)
-{
-    return a < b ? a : b;
-}
+static inline pier_time pier__earlier(pier_time a, pier_time b) { return a < b ? a : b; }
 
 #endif

@@ -4,10 +4,10 @@
 
 #include "base/bits.h"
 
+#include <pier/time.h>
+
 #include <stdbool.h>
 #include <stdint.h>
-
-#include <pier/time.h>
 
 /*
  * The learner's strace: with PIER_TRACE=1 each call of the public surface prints

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+#include "wait/await.h"
+
+#include "base/seam.h"
+#include "base/time.h"
+#include "wait/thread.h"
+
+#include <errno.h>
+
+/*
+ * A try that the readable mark suggested either saves a poll or wastes a system call. It is made
+ * only while at least as many were saved as wasted, so whatever the peer does, a socket costs at most one
+ * call more than polling first would, and usually far fewer. The bound lets it unlearn soon.
+ */
+#define TRUST_MOST 8
+
+/*
+ * Poll may call a descriptor ready whose call says EAGAIN again and again: an unconnected AF_UNIX
+ * datagram socket tells of its own queue, not of the peer's. From the second lie on, nap instead.
+ */
+#define FIRST_NAP (PIER_SECOND / 1000)
+#define LAST_NAP  (PIER_SECOND / 20)
+
+/* A wait in progress. */
+struct wait {
+    struct pier__op *op;
+    pier_time limit; /* when to give up; 0: not yet computed */
+    unsigned lies;   /* how often poll said ready and the call EAGAIN */
+};
+
+static bool is_receive(const struct pier__op *op) { return op->code <= PIER_OP_RECVMSG; }
+
+static bool is_unlimited(const struct pier__op *op)
+{
+    return op->timeout == PIER_NEVER && op->deadline == PIER_NEVER;
+}
+
+/* Does the call itself return when the descriptor is shut down? */
+static bool shutdown_wakes(const struct pier__op *op)
+{
+    if (is_receive(op)) return op->life->wakes & PIER__WAKES_RECV;
+    if (op->code <= PIER_OP_SENDFILE) return op->life->wakes & PIER__WAKES_SEND;
+    return op->code == PIER_OP_CONNECT && op->life->wakes & PIER__WAKES_CONNECT;
+}
+
+/* A result that came while the descriptor was closing: what moved counts, all else is the cancel. */
+static int64_t settle(struct pier__op *op, int64_t n)
+{
+    if (PIER_LIKELY(n > 0) || !op->life || !pier__life_closing(op->life)) return n;
+    return n == 0 && op->code == PIER_OP_ACCEPT ? n : -ECANCELED; /* descriptor 0 */
+}
+
+static int64_t interrupted(struct pier__op *op)
+{
+    int err = pier__thread_interrupted();
+    if (err < 0) return err;
+    return op->life && pier__life_closing(op->life) ? -ECANCELED : 0;
+}
+
+/* poll(2) on these descriptors and, behind them, on the thread's own, which closing writes to. */
+static int64_t poll_watched(
+    struct pier__life *life, struct pollfd *fds, nfds_t count, pier_time until)
+{
+    int wakefd = pier__thread_wakefd();
+    if (wakefd < 0) return wakefd;
+    fds[count] = (struct pollfd){.fd = wakefd, .events = POLLIN};
+    struct pier__waiter waiter = {.wakefd = wakefd};
+    if (life) pier__life_watch(life, &waiter);
+    if (life && pier__life_closing(life)) until = 0;
+    int64_t n = pier__seam->poll(fds, count + 1, until);
+    if (life) pier__life_unwatch(&waiter);
+    if (n <= 0 || !fds[count].revents) return n;
+    pier__thread_woken();
+    return n - 1;
+}
+
+static int64_t poll_once(struct wait *w)
+{
+    struct pier__op *op = w->op;
+    if (op->code == PIER_OP_POLL)
+        return poll_watched(op->life, op->with.poll.fds, op->with.poll.count, w->limit);
+
+    struct pollfd fds[2] = {{.fd = op->fd, .events = pier__op_events(op)}};
+    pier_time until = w->limit;
+    if (w->lies > 1) {
+        pier_time nap = FIRST_NAP << (w->lies < 8 ? w->lies - 2 : 6);
+        until = pier__earlier(until, pier__seam->now() + (nap < LAST_NAP ? nap : LAST_NAP));
+        fds[0].fd = -1;
+    }
+    if (!op->life || shutdown_wakes(op)) return pier__seam->poll(fds, 1, until);
+    return poll_watched(op->life, fds, 1, until);
+}
+
+/* Wait until the op is worth another try: 0 or more. PIER_OP_POLL: how many are ready. */
+static int64_t wait_ready(struct wait *w)
+{
+    struct pier__op *op = w->op;
+    if (w->limit == 0) {
+        w->limit = op->deadline;
+        if (op->timeout != PIER_NEVER)
+            w->limit = pier__earlier(w->limit, pier__point(pier__seam->now(), op->timeout));
+    }
+    if (w->limit != PIER_NEVER && pier__seam->now() >= w->limit) return -ETIME;
+    int64_t n = poll_once(w);
+    if (op->life && pier__life_closing(op->life)) return -ECANCELED;
+    if (n == -EINTR) return interrupted(op);
+    return n;
+}
+
+/* The readable mark says something about receives from streams into a buffer of known room. */
+static bool has_mark(const struct pier__op *op)
+{
+    return op->life && op->stream && op->code <= PIER_OP_RECVFROM;
+}
+
+static bool guess_readable(const struct pier__op *op)
+{
+    return has_mark(op) && atomic_load_explicit(&op->life->readable, memory_order_relaxed) &&
+           atomic_load_explicit(&op->life->trust, memory_order_relaxed) >= 0;
+}
+
+/* Keep the mark: what this result says about the next receive, and whether the guess was right. */
+static void learn(struct pier__op *op, int64_t n, bool guessed)
+{
+    int8_t trust = atomic_load_explicit(&op->life->trust, memory_order_relaxed);
+    if (guessed && n == -EAGAIN) trust--;
+    if (guessed && n > 0 && trust < TRUST_MOST) trust++;
+    atomic_store_explicit(&op->life->trust, trust, memory_order_relaxed);
+    bool filled = n > 0 && (size_t)n == op->with.in.len;
+    atomic_store_explicit(&op->life->readable, filled, memory_order_relaxed);
+}
+
+/* Is the first move to try, or to poll? */
+static bool tries_first(const struct pier__op *op)
+{
+    if (op->code == PIER_OP_ACCEPT) return false; /* it might block: there is no flag for it */
+    return !is_receive(op) || is_unlimited(op);
+}
+
+/* What a try's result means: wait and try again (true), or it is the op's end. */
+static bool must_wait(struct wait *w, int64_t n)
+{
+    struct pier__op *op = w->op;
+    if (op->code == PIER_OP_CONNECT && (n == -EINTR || n == -EINPROGRESS)) {
+        op->connecting = true;
+        return true;
+    }
+    if (n != -EAGAIN) return false;
+    /* A Unix listener whose queue is full gives nothing to poll for: nap, and connect again. */
+    if (op->code == PIER_OP_CONNECT) w->lies += 2;
+    return true;
+}
+
+/* Try, wait, try again, until the limit. */
+static int64_t await_limited(struct pier__op *op)
+{
+    struct wait w = {.op = op};
+    bool guessed = guess_readable(op), told = false;
+    bool try_now = guessed || (tries_first(op) && !op->connecting);
+    for (;;) {
+        if (try_now) {
+            int64_t n = pier__op_try(op, /* wait= */ false);
+            if (has_mark(op)) learn(op, n, guessed);
+            if (!must_wait(&w, n)) {
+                if (n != -EINTR) return settle(op, n);
+                n = interrupted(op);
+                if (n < 0) return n;
+                continue;
+            }
+            w.lies += told;
+        }
+        int64_t ready = wait_ready(&w);
+        if (ready < 0) return ready;
+        told = ready > 0;
+        try_now =
+            told || w.lies > 1; /* else only woken: SO_ERROR, for one, must not be asked yet */
+        guessed = false;
+    }
+}
+
+/* No limit: the call itself blocks. A connect that a signal interrupts goes on, and is polled for. */
+static int64_t await_blocking(struct pier__op *op)
+{
+    for (;;) {
+        int64_t n = pier__op_try(op, /* wait= */ true);
+        if (PIER_LIKELY(n != -EINTR)) return settle(op, n);
+        n = interrupted(op);
+        if (n < 0) return n;
+        if (op->code == PIER_OP_CONNECT) {
+            op->connecting = true;
+            return await_limited(op);
+        }
+    }
+}
+
+/* No waiting: one try. A connect that a signal interrupts goes on without us. */
+static int64_t await_never(struct pier__op *op)
+{
+    for (;;) {
+        int64_t n = pier__op_try(op, /* wait= */ false);
+        if (n != -EINTR) return settle(op, n);
+        if (op->code == PIER_OP_CONNECT) return -EINPROGRESS;
+        n = interrupted(op);
+        if (n < 0) return n;
+    }
+}
+
+int64_t pier__await(struct pier__op *op)
+{
+    if (PIER_UNLIKELY(op->deadline != PIER_NEVER) && pier__seam->now() >= op->deadline)
+        return -ETIME;
+    if (op->timeout == 0 || op->flags & MSG_DONTWAIT) return await_never(op);
+    if (op->code == PIER_OP_POLL) return wait_ready(&(struct wait){.op = op});
+    if (is_unlimited(op) && (!op->life || shutdown_wakes(op))) return await_blocking(op);
+    return await_limited(op);
+}

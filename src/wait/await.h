@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PIER_WAIT_AWAIT_H
+#define PIER_WAIT_AWAIT_H
+
+#include "wait/op.h"
+
+/*
+ * The only door to waiting. Runs op to its end, or to its limit, and returns its
+ * result or -errno:
+ *
+ *   -ETIME      the time-out or the deadline came first (-ETIMEDOUT is the network's own verdict);
+ *   -ECANCELED  the descriptor was closed meanwhile, and nothing had moved;
+ *   -EAGAIN     the op's time-out is 0 (or MSG_DONTWAIT was given) and it would have to wait;
+ *   -EINTR      the interruption hook said so.
+ *
+ * In a task it will park the task; elsewhere it blocks the calling thread. Nothing above this
+ * file knows which of the two happened.
+ *
+ * In a thread and without any limit the call itself blocks, which is one system call, and closing
+ * wakes it by shutdown(2). What shutdown does not wake waits in poll(2) beside the thread's wake
+ * descriptor. With a limit, sends try first, and receives poll first unless the readable mark
+ * says that there is more.
+ *
+ * PIER_OP_POLL returns how many of its descriptors are ready, or 0 when the thread was woken
+ * by pier__thread_wake().
+ */
+int64_t pier__await(struct pier__op *op);
+
+#endif

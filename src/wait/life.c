@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#include "wait/life.h"
+
+#include "wait/thread.h"
+
+#include <pthread.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+void pier__life_lock(void) { pthread_mutex_lock(&lock); }
+
+void pier__life_unlock(void) { pthread_mutex_unlock(&lock); }
+
+void pier__life_watch(struct pier__life *life, struct pier__waiter *waiter)
+{
+    pier__life_lock();
+    waiter->link = &life->waiters;
+    waiter->next = life->waiters;
+    if (waiter->next) waiter->next->link = &waiter->next;
+    life->waiters = waiter;
+    pier__life_unlock();
+}
+
+void pier__life_unwatch(struct pier__waiter *waiter)
+{
+    pier__life_lock();
+    *waiter->link = waiter->next;
+    if (waiter->next) waiter->next->link = waiter->link;
+    pier__life_unlock();
+}
+
+void pier__life_wake(struct pier__life *life)
+{
+    pier__life_lock();
+    for (struct pier__waiter *w = life->waiters; w; w = w->next) {
+        pier__thread_wake(w->wakefd);
+    }
+    pier__life_unlock();
+}

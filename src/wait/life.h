@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PIER_WAIT_LIFE_H
+#define PIER_WAIT_LIFE_H
+
+#include "base/bits.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * The life of a descriptor that pier owns, as far as waiting is concerned: who is
+ * inside a call, who must be woken when it closes, and whether a receive is likely
+ * to find something. It is embedded in the socket table's entry.
+ *
+ *      (free) --open--> OPEN --close--> OPEN|CLOSING --last one out--> (free)
+ *
+ * Closing never waits: it marks and wakes, and the last one to leave closes the
+ * descriptor. So a descriptor number cannot be given out again while a call is
+ * still using it.
+ */
+
+#define PIER__OPEN    (UINT64_C(1) << 62)
+#define PIER__CLOSING (UINT64_C(1) << 63)
+#define PIER__WAITER  UINT64_C(1)         /* one call that may wait is inside */
+#define PIER__VISITOR (UINT64_C(1) << 24) /* one call that never waits is inside */
+#define PIER__WAITERS (PIER__VISITOR - 1)
+#define PIER__INSIDE  ((UINT64_C(1) << 48) - 1)
+
+/* Blocked in which calls is a thread woken by shutdown(2)? All others wait in poll(2). */
+enum pier__wakes {
+    PIER__WAKES_RECV = 1,
+    PIER__WAKES_SEND = 2,
+    PIER__WAKES_CONNECT = 4,
+};
+
+/* One thread that waits in poll(2) beside its wake descriptor. */
+struct pier__waiter {
+    struct pier__waiter *next, **link; /* link: what points at this one */
+    int wakefd;
+};
+
+struct pier__life {
+    _Atomic uint64_t state;
+    struct pier__waiter *waiters; /* under the one lock of life.c */
+    uint8_t wakes;                /* bits of enum pier__wakes */
+    _Atomic bool readable;        /* the readable mark: the last receive filled its buffer */
+    _Atomic int8_t trust;         /* system calls that the mark saved, less those it wasted */
+};
+
+/* Step inside. 1: entered; 0: pier does not own this number; -EBADF: it is closing. The caller leaves in each case. */
+static inline int pier__life_enter(struct pier__life *life, uint64_t as)
+{
+    uint64_t was = atomic_fetch_add_explicit(&life->state, as, memory_order_acquire);
+    if (PIER_LIKELY((was & (PIER__OPEN | PIER__CLOSING)) == PIER__OPEN)) return 1;
+    return was & PIER__CLOSING ? -EBADF : 0;
+}
+
+/* Step out. True when the descriptor is closing, and perhaps nobody is left inside. */
+static inline bool pier__life_leave(struct pier__life *life, uint64_t as)
+{
+    uint64_t was = atomic_fetch_sub_explicit(&life->state, as, memory_order_acq_rel);
+    return PIER_UNLIKELY(was & PIER__CLOSING);
+}
+
+static inline bool pier__life_closing(struct pier__life *life)
+{
+    return PIER_UNLIKELY(atomic_load_explicit(&life->state, memory_order_acquire) & PIER__CLOSING);
+}
+
+/* Be woken when the descriptor closes, until told otherwise. */
+void pier__life_watch(struct pier__life *life, struct pier__waiter *waiter);
+void pier__life_unwatch(struct pier__waiter *waiter);
+
+/* Wake every watcher. */
+void pier__life_wake(struct pier__life *life);
+
+/* The lock that guards every list of waiters; held for a few instructions, never while waiting. */
+void pier__life_lock(void);
+void pier__life_unlock(void);
+
+#endif

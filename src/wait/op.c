@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#include "wait/op.h"
+
+#include "base/seam.h"
+
+#include <errno.h>
+
+/* connect(2) is called once; from then on the outcome lies in SO_ERROR. */
+static int64_t connect_try(struct pier__op *op)
+{
+    if (!op->connecting)
+        return pier__seam->connect(op->fd, op->with.out.addr, op->with.out.addrlen);
+    int err = 0;
+    socklen_t len = sizeof err;
+    int failed = pier__seam->getsockopt(op->fd, SOL_SOCKET, SO_ERROR, &err, &len);
+    if (failed < 0) return failed;
+    return err == EISCONN ? 0 : -err;
+}
+
+int64_t pier__op_try(struct pier__op *op, bool wait)
+{
+    int flags = wait ? op->flags : op->flags | MSG_DONTWAIT;
+    switch (op->code) {
+    case PIER_OP_RECV: return pier__seam->recv(op->fd, op->with.in.buf, op->with.in.len, flags);
+    case PIER_OP_RECVFROM:
+        return pier__seam->recvfrom(
+            op->fd, op->with.in.buf, op->with.in.len, flags, op->with.in.addr, op->with.in.addrlen);
+    case PIER_OP_RECVMSG:
+        return pier__seam->recvmsg(op->fd, op->with.msg_in, flags | MSG_CMSG_CLOEXEC);
+    case PIER_OP_SEND:
+        return pier__seam->send(op->fd, op->with.out.buf, op->with.out.len, flags | MSG_NOSIGNAL);
+    case PIER_OP_SENDTO:
+        return pier__seam->sendto(op->fd, op->with.out.buf, op->with.out.len, flags | MSG_NOSIGNAL,
+            op->with.out.addr, op->with.out.addrlen);
+    case PIER_OP_SENDMSG:
+        return pier__seam->sendmsg(op->fd, op->with.msg_out, flags | MSG_NOSIGNAL);
+    case PIER_OP_SENDFILE:
+        return pier__seam->sendfile(
+            op->fd, op->with.file.fd, op->with.file.offset, op->with.file.count);
+    case PIER_OP_ACCEPT:
+        return pier__seam->accept4(op->fd, op->with.in.addr, op->with.in.addrlen, SOCK_CLOEXEC);
+    case PIER_OP_CONNECT: return connect_try(op);
+    case PIER_OP_POLL: return pier__seam->poll(op->with.poll.fds, op->with.poll.count, 0);
+    }
+    return -ENOSYS;
+}
+
+short pier__op_events(const struct pier__op *op)
+{
+    switch (op->code) {
+    case PIER_OP_RECV:
+    case PIER_OP_RECVFROM:
+    case PIER_OP_RECVMSG:
+    case PIER_OP_ACCEPT: return POLLIN;
+    default: return POLLOUT;
+    }
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PIER_WAIT_OP_H
+#define PIER_WAIT_OP_H
+
+#include "wait/life.h"
+
+#include <pier/time.h>
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+/*
+ * An operation is a system call written down as data, so that a thread, the
+ * epoll loop and the io_uring loop can all run the same one. Whoever starts it
+ * keeps every pointer in it alive until it is done, cancelled or not.
+ */
+enum pier__opcode {
+    PIER_OP_RECV,
+    PIER_OP_RECVFROM,
+    PIER_OP_RECVMSG,
+    PIER_OP_SEND,
+    PIER_OP_SENDTO,
+    PIER_OP_SENDMSG,
+    PIER_OP_SENDFILE, /* the description must be O_NONBLOCK if there is a limit */
+    PIER_OP_ACCEPT,
+    PIER_OP_CONNECT, /* likewise */
+    PIER_OP_POLL,    /* wait for any of several descriptors, or to be woken */
+};
+
+struct pier__op {
+    enum pier__opcode code;
+    int fd;
+    int flags;
+    bool stream;             /* the readable mark means something */
+    bool connecting;         /* a connect is under way: its next try asks SO_ERROR */
+    struct pier__life *life; /* NULL: a bare descriptor, never woken */
+    int64_t timeout;         /* the longest wait in ns; 0: none, PIER_NEVER: no limit */
+    pier_time deadline;      /* the point beyond which nothing is done at all */
+    union {
+        struct { /* RECV, RECVFROM; ACCEPT has the address alone */
+            void *buf;
+            size_t len;
+            struct sockaddr *addr;
+            socklen_t *addrlen;
+        } in;
+        struct { /* SEND, SENDTO; CONNECT has the address alone */
+            const void *buf;
+            size_t len;
+            const struct sockaddr *addr;
+            socklen_t addrlen;
+        } out;
+        struct msghdr *msg_in;
+        const struct msghdr *msg_out;
+        struct {
+            int fd;
+            off_t *offset;
+            size_t count;
+        } file;
+        struct { /* with one more element than count, for the wake descriptor */
+            struct pollfd *fds;
+            nfds_t count;
+        } poll;
+    } with;
+};
+
+/*
+ * Attempt the call once; with wait false, without waiting, where the call has a flag for that (all
+ * but SENDFILE, ACCEPT and CONNECT, which go by O_NONBLOCK). Returns its result, or -errno; -EAGAIN
+ * and, for CONNECT, -EINPROGRESS mean wait, -EINTR that a signal came.
+ */
+int64_t pier__op_try(struct pier__op *op, bool wait);
+
+/* What to wait for when that said -EAGAIN: POLLIN or POLLOUT. */
+short pier__op_events(const struct pier__op *op);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include "wait/thread.h"
+
+#include "base/seam.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+
+/* Stored with one added, so that the zero of a new thread means "none". */
+static _Thread_local int wakefd_plus_one;
+static _Thread_local pid_t wakefd_pid;
+
+_Thread_local pier_hook pier__thread_hook;
+
+static pthread_key_t at_exit;
+static pthread_once_t at_exit_once = PTHREAD_ONCE_INIT;
+
+static void thread_ends(void *unused)
+{
+    (void)unused;
+    if (wakefd_plus_one > 0) pier__seam->close(wakefd_plus_one - 1);
+    wakefd_plus_one = 0;
+}
+
+static void make_key(void) { pthread_key_create(&at_exit, thread_ends); }
+
+int pier__thread_wakefd(void)
+{
+    pid_t pid = pier__seam->getpid();
+    if (wakefd_plus_one > 0) {
+        if (wakefd_pid == pid) return wakefd_plus_one - 1;
+        pier__seam->close(wakefd_plus_one - 1); /* the parent's, shared by the fork */
+        wakefd_plus_one = 0;
+    }
+    pthread_once(&at_exit_once, make_key);
+    int fd = pier__seam->eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0) return fd;
+    wakefd_plus_one = fd + 1;
+    wakefd_pid = pid;
+    pthread_setspecific(at_exit, &wakefd_plus_one);
+    return fd;
+}
+
+void pier__thread_wake(int wakefd)
+{
+    const uint64_t one = 1;
+    (void)pier__seam->write(wakefd, &one, sizeof one); /* full counts as woken */
+}
+
+void pier__thread_woken(void)
+{
+    uint64_t count;
+    if (wakefd_plus_one > 0) (void)pier__seam->read(wakefd_plus_one - 1, &count, sizeof count);
+}
+
+int pier__thread_interrupted(void)
+{
+    pier_hook hook = pier__thread_hook;
+    return hook.call && hook.call(hook.arg) ? -EINTR : 0;
+}
+
+pier_hook pier_sethook(int (*call)(void *arg), void *arg)
+{
+    pier_hook old = pier__thread_hook;
+    pier__thread_hook = (pier_hook){.call = call, .arg = arg};
+    return old;
+}

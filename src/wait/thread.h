@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PIER_WAIT_THREAD_H
+#define PIER_WAIT_THREAD_H
+
+#include <pier/socket.h>
+
+/*
+ * What belongs to a thread that waits: its wake descriptor, an eventfd that others
+ * write to, made when it is first needed and closed when the thread ends; and its
+ * interruption hook.
+ */
+
+/* This thread's wake descriptor, or a code. A forked child gets one of its own. */
+int pier__thread_wakefd(void);
+
+/* Wake the thread that waits beside this descriptor. */
+void pier__thread_wake(int wakefd);
+
+/* Swallow what has been written to this thread's wake descriptor. */
+void pier__thread_woken(void);
+
+/* Ask the interruption hook: 0 to go on, -EINTR to give up. No lock may be held. */
+int pier__thread_interrupted(void);
+
+/* This thread's hook; call is NULL when there is none. */
+extern _Thread_local pier_hook pier__thread_hook __attribute__((tls_model("initial-exec")));
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#include "wait/turn.h"
+
+#include "wait/await.h"
+#include "wait/thread.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stddef.h>
+
+struct pier__turn_waiter {
+    struct pier__turn_waiter *next;
+    int wakefd;
+    bool granted;
+};
+
+static void enqueue(struct pier__turn *turn, struct pier__turn_waiter *waiter)
+{
+    if (!turn->first) turn->last = &turn->first;
+    waiter->next = NULL;
+    *turn->last = waiter;
+    turn->last = &waiter->next;
+}
+
+static void dequeue(struct pier__turn *turn, struct pier__turn_waiter *waiter)
+{
+    struct pier__turn_waiter **link = &turn->first;
+    while (*link != waiter) {
+        link = &(*link)->next;
+    }
+    *link = waiter->next;
+    if (!waiter->next) turn->last = link;
+}
+
+/* Wait until granted, or give up and leave the queue; a grant that came meanwhile is accepted. */
+static int await_grant(struct pier__turn *turn, struct pier__turn_waiter *self,
+    struct pier__life *life, pier_time deadline)
+{
+    int64_t err = 0;
+    for (;;) {
+        pier__life_lock();
+        bool granted = self->granted;
+        if (!granted && err < 0) dequeue(turn, self);
+        pier__life_unlock();
+        if (granted) return 0;
+        if (err < 0) return (int)err;
+        struct pollfd room[1];
+        struct pier__op op = {.code = PIER_OP_POLL,
+            .life = life,
+            .timeout = PIER_NEVER,
+            .deadline = deadline,
+            .with.poll = {.fds = room, .count = 0}};
+        err = pier__await(&op);
+    }
+}
+
+int pier__turn_take(
+    struct pier__turn *turn, struct pier__life *life, int64_t timeout, pier_time deadline)
+{
+    uint32_t is_free = 0;
+    if (atomic_compare_exchange_strong_explicit(
+            &turn->state, &is_free, 1, memory_order_acquire, memory_order_relaxed))
+        return 0;
+    if (timeout == 0) return -EAGAIN;
+    struct pier__turn_waiter self = {.wakefd = pier__thread_wakefd()};
+    if (self.wakefd < 0) return self.wakefd;
+    pier__life_lock();
+    bool got_it = atomic_exchange_explicit(&turn->state, 2, memory_order_acquire) == 0;
+    if (!got_it) enqueue(turn, &self);
+    pier__life_unlock();
+    return got_it ? 0 : await_grant(turn, &self, life, deadline);
+}
+
+void pier__turn_give(struct pier__turn *turn)
+{
+    uint32_t alone = 1;
+    if (atomic_compare_exchange_strong_explicit(
+            &turn->state, &alone, 0, memory_order_release, memory_order_relaxed))
+        return;
+    pier__life_lock();
+    struct pier__turn_waiter *next = turn->first;
+    if (next) {
+        dequeue(turn, next);
+        next->granted = true;
+        pier__thread_wake(next->wakefd);
+    } else {
+        atomic_store_explicit(&turn->state, 0, memory_order_release);
+    }
+    pier__life_unlock();
+}
