@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/* What a test stands on: threads, folders, namespaces. The runner is in main.c. */
+#include "harness.h"
+
+#include "base/seam.h"
+#include "main.h"
+#include "wait/thread.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+void harness_settle(void) { (void)pier__thread_wakefd(); }
+
+struct start {
+    void *(*fn)(void *);
+    void *arg;
+    const struct pier__seam *seam;
+};
+
+static void *begin_thread(void *arg)
+{
+    struct start start = *(struct start *)arg;
+    free(arg);
+    pier__seam = start.seam;
+    return start.fn(start.arg);
+}
+
+pthread_t test_thread(void *(*fn)(void *), void *arg)
+{
+    struct start *start = malloc(sizeof *start);
+    assert_non_null(start);
+    *start = (struct start){fn, arg, pier__seam};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, begin_thread, start), 0);
+    return thread;
+}
+
+void *test_join(pthread_t thread)
+{
+    void *result;
+    assert_int_equal(pthread_join(thread, &result), 0);
+    return result;
+}
+
+void test_sleep(double seconds)
+{
+    time_t whole = (time_t)seconds;
+    struct timespec left = {whole, (long)((seconds - (double)whole) * 1e9)};
+    while (nanosleep(&left, &left) < 0 && errno == EINTR)
+        ;
+}
+
+/* The folder, and the process that made it: a forked child must not remove it. */
+static char tmpdir[64];
+static pid_t tmpdir_owner;
+static pthread_mutex_t tmpdir_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st, (void)type, (void)ftw;
+    return remove(path);
+}
+
+void harness_cleanup(void)
+{
+    if (tmpdir[0] && getpid() == tmpdir_owner)
+        (void)nftw(tmpdir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    tmpdir[0] = '\0';
+}
+
+const char *test_tmpdir(void)
+{
+    pthread_mutex_lock(&tmpdir_lock);
+    if (!tmpdir[0]) {
+        (void)snprintf(tmpdir, sizeof tmpdir, "/tmp/pier-test-XXXXXX");
+        assert_non_null(mkdtemp(tmpdir));
+        tmpdir_owner = getpid();
+    }
+    pthread_mutex_unlock(&tmpdir_lock);
+    return tmpdir;
+}
+
+const char *test_path(const char *name)
+{
+    static _Thread_local char paths[8][512];
+    static _Thread_local unsigned next;
+    char *path = paths[next++ % 8];
+    int n = snprintf(path, sizeof paths[0], "%s/%s", test_tmpdir(), name);
+    assert_true(n > 0 && (size_t)n < sizeof paths[0]);
+    return path;
+}
+
+bool test_ipv6(void)
+{
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return false;
+    struct sockaddr_in6 addr = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    bool works = bind(fd, (struct sockaddr *)&addr, sizeof addr) == 0;
+    close(fd);
+    return works;
+}
+
+static bool write_text(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    size_t len = strlen(text);
+    bool written = write(fd, text, len) == (ssize_t)len;
+    close(fd);
+    return written;
+}
+
+/* Become root of a user namespace, which may make the other kinds. */
+static bool become_root(void)
+{
+    char uids[64], gids[64];
+    (void)snprintf(uids, sizeof uids, "0 %u 1", (unsigned)geteuid());
+    (void)snprintf(gids, sizeof gids, "0 %u 1", (unsigned)getegid());
+    return unshare(CLONE_NEWUSER) == 0 && write_text("/proc/self/setgroups", "deny") &&
+           write_text("/proc/self/uid_map", uids) && write_text("/proc/self/gid_map", gids);
+}
+
+void test_in_netns(void)
+{
+    if (geteuid() != 0 && !become_root()) SKIP("user namespaces are not permitted here");
+    if (unshare(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWUTS) < 0)
+        SKIP("network namespaces are not permitted here");
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        SKIP("mounts cannot be made private here");
+
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    struct ifreq lo = {.ifr_name = "lo"};
+    assert_int_equal(ioctl(fd, SIOCGIFFLAGS, &lo), 0);
+    lo.ifr_flags = (short)(lo.ifr_flags | IFF_UP);
+    assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
+    close(fd);
+}
+
+int test_fd_count(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    assert_non_null(dir);
+    int count = -3; /* ".", ".." and the folder itself */
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
