@@ -23,34 +23,40 @@ struct pier__sockaddr {
 };
 
 struct pier__failure {
-    int code;         /* 0: nothing has failed yet */
-    const char *verb; /* "connect to", "bind", "recv on": a constant */
-    int socket;       /* the handle, or negative */
-    size_t moved;     /* bytes that had moved */
-    bool stranger;    /* a negative handle that no failed call returned */
-    struct pier__sockaddr local, peer;
+    int code;                          /* 0: nothing has failed yet */
+    const char *verb;                  /* "connect to", "bind", "recv on": a constant */
+    int socket;                        /* the handle, or negative */
+    int type;                          /* SOCK_STREAM, SOCK_DGRAM; 0: not known */
+    size_t moved;                      /* bytes that had moved */
+    bool stranger;                     /* a negative handle that no failed call returned */
+    struct pier__sockaddr local, peer; /* local: for a bind, the address asked for */
     char target[300];       /* the address, host or name as the caller gave it; "" if none */
     unsigned attempt_count; /* all attempts, of which the first PIER__ATTEMPTS are kept */
     struct {
         struct pier__sockaddr to;
-        int code;
+        int code; /* 0: it had not ended */
     } attempts[PIER__ATTEMPTS];
 };
 
 /*
  * Forget the last failure and begin the record of a new one: verb and code are set, socket
- * is -1, all else is empty and may be filled in. `verb` must be a constant.
+ * is -1, all else is empty and may be filled in. `verb` must be a constant; a preposition at its
+ * end ("recv on") is dropped from the sentence when nothing is known that could follow it.
  */
 struct pier__failure *pier__failure_begin(const char *verb, int64_t code);
 
 /*
- * Record a failure that concerns no socket, and return its code: `return pier__failed("resolve", host, err)`.
- * -EAGAIN and codes that are not negative are returned without a record. target may be NULL.
+ * Record a failure that concerns no socket, and return its code:
+ * `return pier__failed("resolve", host, err)`. -EAGAIN and codes that are not negative are
+ * returned without a record. target may be NULL.
  */
 int64_t pier__failed(const char *verb, const char *target, int64_t code);
 
-/* A verb was given the negative handle s. Returns s; if no failed call of this thread returned that number
- * (a bare -1, as a rule) it is recorded as "handle -1 did not come from pier". */
+/*
+ * A verb was given the negative handle s. Returns s; if no failed call of this thread returned
+ * that number (a bare -1, as a rule) it is recorded, as PIER_ENOTHANDLE: "handle -1 did not
+ * come from pier".
+ */
 int pier__passed_on(int s);
 
 /* This thread's record, to look at or to save and restore around work whose failure is no news. */

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/failure.h"
+
+#include "base/bits.h"
+#include "base/text.h"
+
+#include <pier/error.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+void pier__addr_print(const struct sockaddr *sa, socklen_t len, char *buf, size_t size);
+
+/* How many bytes the whole sentence may take, and how many of them its reason. */
+#define SENTENCE 2048
+#define REASON   384
+
+/* Large, and never on a hot path: ordinary TLS, since the initial-exec room is scarce. */
+static _Thread_local struct {
+    struct pier__failure last;
+    uint64_t returned[4]; /* a bit for each errno that a failed call of this thread returned */
+    char sentence[SENTENCE];
+} here;
+
+struct pier__failure *pier__failure(void) { return &here.last; }
+
+struct pier__failure *pier__failure_begin(const char *verb, int64_t code)
+{
+    struct pier__failure *f = pier__failure();
+    f->code = (int)code;
+    f->verb = verb;
+    f->socket = -1;
+    f->type = 0;
+    f->moved = 0;
+    f->stranger = false;
+    f->local.length = f->peer.length = 0;
+    f->target[0] = '\0';
+    f->attempt_count = 0;
+    if (code < 0 && code > -256) here.returned[-code / 64] |= UINT64_C(1) << (-code % 64);
+    return f;
+}
+
+int64_t pier__failed(const char *verb, const char *target, int64_t code)
+{
+    if (code >= 0 || code == -EAGAIN) return code;
+    struct pier__failure *f = pier__failure_begin(verb, code);
+    if (target) snprintf(f->target, sizeof f->target, "%s", target);
+    return code;
+}
+
+/* Nobody invents a number of the other blocks, and -EAGAIN is returned without a record. */
+static bool from_pier(int s)
+{
+    if (s == -EAGAIN) return true;
+    if (s < 0 && s > -256) return here.returned[-s / 64] >> (-s % 64) & 1;
+    return pier_errname(s) != NULL;
+}
+
+int pier__passed_on(int s)
+{
+    if (PIER_LIKELY(s == pier__failure()->code || from_pier(s))) return s;
+    struct pier__failure *f = pier__failure_begin("use", PIER_ENOTHANDLE);
+    f->socket = s;
+    f->stranger = true;
+    return s;
+}
+
+/* Is it an address that says something? The local end of a socket that is not bound does not. */
+static bool named(const struct pier__sockaddr *a)
+{
+    const struct sockaddr *sa = (const struct sockaddr *)&a->storage;
+    if (a->length <= sizeof sa->sa_family) return false;
+    switch (sa->sa_family) {
+    case AF_UNSPEC: return false;
+    case AF_INET: return ((const struct sockaddr_in *)&a->storage)->sin_port != 0;
+    case AF_INET6: return ((const struct sockaddr_in6 *)&a->storage)->sin6_port != 0;
+    default: return true;
+    }
+}
+
+static void write_addr(struct pier__text *t, const struct pier__sockaddr *a)
+{
+    char text[512];
+    pier__addr_print((const struct sockaddr *)&a->storage, a->length, text, sizeof text);
+    pier__text_escape(t, text);
+}
+
+static bool begins_with(const char *s, const char *prefix)
+{
+    return strncmp(s, prefix, strlen(prefix)) == 0;
+}
+
+/* The length of a verb without the preposition at its end: "recv on" is 4, "bind" is 4. */
+static int bare_length(const char *verb)
+{
+    static const char *const prepositions[] = {"on", "to", "from", "for", "of", "at", "with"};
+    const char *last = strrchr(verb, ' ');
+    for (size_t i = 0; last && i < PIER_COUNT(prepositions); i++)
+        if (strcmp(last + 1, prepositions[i]) == 0) return (int)(last - verb);
+    return (int)strlen(verb);
+}
+
+/* The word that joins a verb with the other end. */
+static const char *other_end(const char *verb)
+{
+    if (begins_with(verb, "recv") || begins_with(verb, "read")) return "from";
+    if (begins_with(verb, "send") || begins_with(verb, "write") || begins_with(verb, "connect"))
+        return "to";
+    return "with";
+}
+
+/* What was tried, as far as it is known: "recv on 127.0.0.1:41022 from 127.0.0.1:80". */
+static void write_deed(struct pier__text *t, const struct pier__failure *f)
+{
+    const char *verb = f->verb ? f->verb : "call";
+    int bare = bare_length(verb);
+    bool local = named(&f->local) || (strcmp(verb, "bind") == 0 && f->local.length > 0);
+    if (f->target[0]) {
+        pier__text_format(t, "%s ", verb);
+        pier__text_escape(t, f->target);
+    } else if (local) {
+        pier__text_format(t, "%s ", verb);
+        write_addr(t, &f->local);
+        if (!named(&f->peer)) return;
+        pier__text_format(t, " %s ", other_end(verb));
+        write_addr(t, &f->peer);
+    } else if (named(&f->peer)) {
+        pier__text_format(t, "%.*s %s ", bare, verb, other_end(verb));
+        write_addr(t, &f->peer);
+    } else if (f->socket >= 0) {
+        pier__text_format(t, "%.*s%s socket %d", bare, verb, verb[bare] ? " on" : "", f->socket);
+    } else {
+        pier__text_format(t, "%.*s", bare, verb);
+    }
+}
+
+/* Do all attempts say what the failure says anyway? One that had not ended has the code 0. */
+static bool of_one_voice(const struct pier__failure *f, unsigned kept)
+{
+    for (unsigned i = 0; i < kept; i++)
+        if (f->attempts[i].code != 0 && f->attempts[i].code != f->code) return false;
+    return true;
+}
+
+static void write_attempts(struct pier__text *t, const struct pier__failure *f)
+{
+    unsigned kept = f->attempt_count < PIER__ATTEMPTS ? f->attempt_count : PIER__ATTEMPTS;
+    bool plain = of_one_voice(f, kept);
+    if (kept == 0) return;
+    if (f->attempt_count == 1 && plain) {
+        char text[512];
+        const struct pier__sockaddr *to = &f->attempts[0].to;
+        pier__addr_print((const struct sockaddr *)&to->storage, to->length, text, sizeof text);
+        if (strcmp(text, f->target) == 0) return;
+    }
+    for (unsigned i = 0; i < kept; i++) {
+        pier__text_format(t, "%s", i == 0 ? " (tried " : plain ? ", " : "; ");
+        write_addr(t, &f->attempts[i].to);
+        if (plain) continue;
+        int code = f->attempts[i].code;
+        pier__text_format(t, ": %s", code == 0 ? "no answer" : pier_strerror(code));
+    }
+    if (f->attempt_count > kept)
+        pier__text_format(t, "%s and %u more", plain ? "," : ";", f->attempt_count - kept);
+    pier__text_format(t, ")");
+}
+
+static void write_reason(struct pier__text *t, const struct pier__failure *f)
+{
+    pier__text_format(t, ": %s", pier_strerror(f->code));
+    if (!pier_errname(f->code)) pier__text_format(t, " %d", f->code);
+    if (f->moved > 0)
+        pier__text_format(t, ", after %zu byte%s", f->moved, f->moved == 1 ? "" : "s");
+}
+
+/* -1 is what other libraries call a failure; the name of any other code is worth telling. */
+static void write_stranger(struct pier__text *t, int s)
+{
+    if (s == -1 || !pier_errname(s))
+        pier__text_format(t, "handle %d did not come from pier", s);
+    else
+        pier__text_format(
+            t, "handle %d (%s) did not come from a call of this thread", s, pier_strerror(s));
+}
+
+const char *pier_error(void)
+{
+    const struct pier__failure *f = pier__failure();
+    if (f->code == 0) return "no error";
+    struct pier__text t = pier__text_begin(here.sentence, SENTENCE, REASON);
+    if (f->stranger) {
+        write_stranger(&t, f->socket);
+        return here.sentence;
+    }
+    write_deed(&t, f);
+    write_attempts(&t, f);
+    pier__text_more(&t, REASON);
+    write_reason(&t, f);
+    return here.sentence;
+}
+
+int pier_error_code(void) { return pier__failure()->code; }
+
+size_t pier_error_moved(void) { return pier__failure()->moved; }
