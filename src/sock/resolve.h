@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PIER_SOCK_RESOLVE_H
+#define PIER_SOCK_RESOLVE_H
+
+#include <pier/addr.h>
+#include <pier/resolve.h>
+#include <pier/time.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * Look-ups for the rest of the library: what an address still waits for, and all addresses of a
+ * name, with or without waiting for them. Nothing here records a failure; the verb that asked does.
+ */
+
+struct pier__life; /* wait/life.h */
+struct pier__use;  /* sock/table.h */
+
+/*
+ * Complete an address for a socket of this family and type (0: not known; the family is then asked of
+ * use->fd), as CPython's setipaddr does: the resolver's first answer of that family. With `passive`
+ * (to bind) ":80" is the any address, else (to connect, to send) the loopback address. Interfaces are
+ * looked up on use->fd. use may be NULL: no socket; then ":80" of no family is [::]:80.
+ *
+ * A complete address costs nothing; literals never ask anybody. Waits until the earlier of now +
+ * timeout and the deadline; PIER_NEVER for neither. A timeout of 0 does not limit it: as in
+ * Python, a non-blocking socket resolves all the same.
+ *
+ * Returns 0, or a code, and *addr is untouched then: the error that it carries, PIER_ENOADDR,
+ * PIER_EAI_ADDRFAMILY (IPv4 for an IPv6 socket or the reverse), PIER_EFAMILY (a name for a family
+ * that has none), PIER_EAI_*, PIER_EHOSTTEXT, -ENODEV (no such interface), -ETIME, -EINTR, or
+ * -ECANCELED when the socket is closed meanwhile.
+ */
+int pier__resolve_for(pier_addr *addr, const struct pier__use *use, int family, int type,
+    int64_t timeout, pier_time deadline, bool passive);
+
+/* What getaddrinfo(3) is asked. Either name may be NULL, not both. */
+struct pier__question {
+    const char *host, *service;
+    int family, type, protocol, flags;
+};
+
+/* pier_getaddrinfo(). life may be NULL; else the wait ends with -ECANCELED when it closes. */
+ssize_t pier__getaddrinfo(const struct pier__question *question, struct pier__life *life,
+    pier_time deadline, pier_addrinfo **out_list);
+
+/*
+ * The same without waiting: a look-up that runs by itself, several at once if need be. Whoever
+ * started one, and only that thread, ends it: by taking the answer when it is done, or by leaving it; the
+ * late answer is dropped. Completion wakes the thread that started it (pier__thread_wakefd()), so it
+ * may wait in a PIER_OP_POLL, with descriptors of its own or none, which then returns 0 or more.
+ * Literals are done at once.
+ */
+struct pier__lookup;
+
+/* Begin. 0, or what is wrong with the question, PIER_EAI_AGAIN (too many look-ups), or an errno. */
+int pier__lookup_start(const struct pier__question *question, struct pier__lookup **out);
+
+bool pier__lookup_done(struct pier__lookup *lookup);
+
+/* End one that is done: how many, at least 1, and a list for pier_freeaddrinfo(); or a code and NULL. */
+ssize_t pier__lookup_take(struct pier__lookup *lookup, pier_addrinfo **out_list);
+
+/* End one that nobody waits for any more. NULL is fine. */
+void pier__lookup_leave(struct pier__lookup *lookup);
+
+#endif
