@@ -16,10 +16,16 @@
  *
  * **Hosts** are, as in Python: a name, a dotted quad, IPv6 text (with a scope:
  * "fe80::1%eth0"), "" for any address, or "<broadcast>". For AF_INET the classic forms
- * of inet_aton(3) ("127.1", "0x7f.1") count too, unless strict parsing is asked for.
+ * of inet_aton(3) ("127.1", "0x7f.1") count too, unless strict parsing is asked for. A host
+ * whose last label is a number, decimal or 0x, is an IPv4 address or PIER_EIPTEXT ("256.1.1.1"),
+ * never a name; one with a colon likewise for IPv6. PIER_EHOSTTEXT is a name with an empty label, one above
+ * 63 bytes, more than 253 bytes in all (a trailing dot apart), white space, control characters or
+ * brackets; beyond ASCII only its 255 bytes are counted here, the rest by the look-up. The name
+ * of a scope is PIER_EIFNAMELEN from 16 bytes on.
  *
  * **Ports** are an `int` from 0 to 65535; anything else is PIER_EPORT, never cut to fit.
- * Service names come by the text form only.
+ * Service names come by the text form only, and begin with a letter: "80abc", "+80" and "-1" are
+ * PIER_EPORT too. Zeros may lead a port: "0080".
  *
  * **The text form**, read by pier_addr_parse() and written by pier_addr_text():
  *
@@ -33,7 +39,11 @@
  * | `unix:/run/x.sock`        | a path; bytes that would not print are \\xHH        |
  * | `unix:@name`              | an abstract name, with the same escapes             |
  * | `unix:`                   | unnamed: binding it lets the kernel choose a name   |
- * | `vsock:2:1024`            | a context and a port                                |
+ * | `vsock:2:1024`            | a context and a port; `any` is VMADDR_CID_ANY, VMADDR_PORT_ANY |
+ *
+ * The port is never left out, brackets stand round IPv6 and nothing else, and IPv6 never stands
+ * without ("::1:80" could be read in two ways). A backslash is written \\x5c. Hosts that are
+ * called "unix" or "vsock" have no text form; their constructor does.
  *
  * The functions here make no system call and cannot be cancelled. Threads: any.
  * @{
@@ -154,8 +164,9 @@ PIER_API pier_addr pier_can_j1939(
 PIER_API pier_addr pier_vsock(uint32_t cid, uint32_t port);
 
 /**
- * TIPC. `type` is TIPC_ADDR_NAMESEQ, TIPC_ADDR_NAME or TIPC_ADDR_ID, `scope` TIPC_*_SCOPE
- * (else -EINVAL). Python: (addr_type, v1, v2, v3, scope).
+ * TIPC. `type` is TIPC_ADDR_NAMESEQ, TIPC_ADDR_NAME or TIPC_ADDR_ID, `scope` TIPC_*_SCOPE, 0
+ * where none matters, or negated to withdraw a name by bind (else -EINVAL).
+ * Python: (addr_type, v1, v2, v3, scope).
  */
 PIER_API pier_addr pier_tipc(int type, uint32_t v1, uint32_t v2, uint32_t v3, int scope);
 
@@ -200,15 +211,15 @@ PIER_API pier_addr pier_addr_failed(int error);
 typedef struct pier_parse_opts {
     bool strict;          /**< IPv4 as four decimal numbers only: 0177.0.0.1 and 127.1 are PIER_ENOTSTRICT. */
     bool numeric;         /**< No names: a host or service that would need a look-up is PIER_EIPTEXT. */
-    int family;           /**< AF_INET, AF_INET6 or AF_UNIX to take no other; 0 (AF_UNSPEC) any. */
+    int family;           /**< AF_INET, AF_INET6, AF_UNIX or AF_VSOCK to take no other; 0 (AF_UNSPEC) any. */
     uint64_t reserved[4]; /**< Zero. */
 } pier_parse_opts;
 
 /**
  * Read an address in the text form. `opts` may be NULL. Errors, in the address: PIER_EADDRTEXT
- * (malformed), PIER_EPORT, PIER_EHOSTTEXT, PIER_EPATHLEN, PIER_ENOTSTRICT, PIER_EIPTEXT,
- * PIER_EAI_ADDRFAMILY (not of the family asked for), -EINVAL (NULL, reserved not zero).
- * What it reads, pier_addr_text() prints back.
+ * (malformed), PIER_EPORT, PIER_EHOSTTEXT, PIER_EIFNAMELEN, PIER_EPATHLEN, PIER_ENOTSTRICT,
+ * PIER_EIPTEXT, PIER_EAI_ADDRFAMILY (not of the family asked for), -EINVAL (NULL, an unknown
+ * family, reserved not zero). What it reads, pier_addr_text() prints back.
  */
 PIER_API pier_addr pier_addr_parse(const char *text, const pier_parse_opts *opts);
 
@@ -220,13 +231,14 @@ PIER_API pier_text pier_addr_text(pier_addr addr);
 
 /**
  * The host alone: "127.0.0.1", "fe80::1%2" (the scope as a number), a pending name, a Unix
- * path or (after '@') an abstract name with escapes. "" where the family has no host.
+ * path or (after '@') an abstract name with escapes, a vsock context, a Bluetooth device's
+ * address. "" where the family has no host.
  */
 PIER_API pier_text pier_addr_host(pier_addr addr);
 
 /**
- * Bluetooth's "11:22:33:44:55:66" to its six bytes. Returns 0 or PIER_EBDADDR; `out` is
- * untouched then.
+ * Bluetooth's "11:22:33:44:55:66" to its six bytes; a single digit will do: "1:2:3:4:5:6". Returns
+ * 0 or PIER_EBDADDR; `out` is untouched then.
  */
 PIER_API int pier_bdaddr_parse(const char *text, pier_bdaddr *out);
 
@@ -239,14 +251,14 @@ PIER_API int pier_addr_family(pier_addr addr);
 
 /**
  * The port of an INET, INET6, RDS, VSOCK or QIPCRTR address. Errors: the address's own,
- * PIER_EUNRESOLVED (a service name), PIER_EFAMILY (has none), PIER_ERANGE (above INT_MAX).
+ * PIER_ENOADDR, PIER_EUNRESOLVED (a service name), PIER_EFAMILY (has none), PIER_ERANGE (above INT_MAX).
  */
 PIER_API int pier_addr_port(pier_addr addr);
 
 /**
- * Are both the same address? Compares what is meaningful for the family: padding and, for
- * Unix paths, bytes after the NUL do not count. No address equals no address; one that carries
- * an error equals nothing.
+ * Are both the same address? Compares what is meaningful for the family: padding, IPv6's flow
+ * label, vsock's flags and, for Unix paths, bytes after the NUL do not count. Pending names are
+ * compared byte by byte. No address equals no address; one that carries an error equals nothing.
  */
 PIER_API bool pier_addr_equal(pier_addr a, pier_addr b);
 

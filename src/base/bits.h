@@ -4,6 +4,7 @@
 
 /* Small things that C lacks. */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Branches whose usual way is known. */
@@ -14,5 +15,15 @@
 
 #define PIER_CONTAINER_OF(pointer, type, member) \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
+/* Are all n bytes zero? For the reserved tails of options structs. */
+static inline bool pier__is_zero(const void *p, size_t n)
+{
+    const unsigned char *bytes = p;
+    for (size_t i = 0; i < n; i++) {
+        if (bytes[i] != 0) return false;
+    }
+    return true;
+}
 
 #endif
