@@ -51,7 +51,7 @@ int pier__addr_set_interface(pier_addr *a, unsigned index);
  */
 int pier__addr_set_host(pier_addr *a, const struct sockaddr *answer);
 
-/* pier_addr_text() of raw bytes, cut to size (at least 1), for error sentences and the trace. */
+/* pier_addr_text() of raw bytes, cut to size (at least 4), for error sentences and the trace. */
 void pier__addr_print(const struct sockaddr *sa, socklen_t len, char *buf, size_t size);
 
 /* For this room. */

@@ -159,23 +159,15 @@ pier_addr pier_qipcrtr(uint32_t node, uint32_t port)
     return pier__addr_from_bytes(&sa, sizeof sa);
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 int pier_bdaddr_parse(const char *text, pier_bdaddr *out)
 {
     pier_bdaddr address;
     if (!text || !out) return -EINVAL;
     for (size_t i = sizeof address.b; i-- > 0;) {
-        int value = hex_value(*text);
+        int value = pier__hex(*text);
         if (value < 0) return PIER_EBDADDR;
         text++;
-        int low = hex_value(*text);
+        int low = pier__hex(*text);
         if (low >= 0) {
             value = value << 4 | low;
             text++;
@@ -237,113 +229,113 @@ pier_addr pier_x25(const char *digits)
 
 /* Showing. No system call is made, so that an interface is its number. */
 
-static void put_interface(struct pier__writer *w, const pier_addr *a, int index)
+static void put_interface(struct pier__text *t, const pier_addr *a, int index)
 {
     if (a->pending) {
-        pier__put(w, "%s", a->host);
+        pier__text_format(t, "%s", a->host);
     } else if (index == 0) {
-        pier__put(w, "any");
+        pier__text_format(t, "any");
     } else {
-        pier__put(w, "#%u", (unsigned)index);
+        pier__text_format(t, "#%u", (unsigned)index);
     }
 }
 
-static void put_packet(struct pier__writer *w, const pier_addr *a)
+static void put_packet(struct pier__text *t, const pier_addr *a)
 {
     struct sockaddr_ll ll;
     memcpy(&ll, &a->sa, sizeof ll);
-    pier__put(w, "packet(");
-    put_interface(w, a, ll.sll_ifindex);
-    pier__put(w, ", protocol 0x%04x, type %u, hardware %u", ntohs(ll.sll_protocol), ll.sll_pkttype,
-        ll.sll_hatype);
+    pier__text_format(t, "packet(");
+    put_interface(t, a, ll.sll_ifindex);
+    pier__text_format(t, ", protocol 0x%04x, type %u, hardware %u", ntohs(ll.sll_protocol),
+        ll.sll_pkttype, ll.sll_hatype);
     size_t length = ll.sll_halen;
     if (length > sizeof a->sa - HWADDR_AT) length = sizeof a->sa - HWADDR_AT;
     if (length > 0) {
-        pier__put(w, " ");
-        pier__put_hex(w, (const char *)&a->sa + HWADDR_AT, length);
+        pier__text_format(t, " ");
+        pier__put_hex(t, (const char *)&a->sa + HWADDR_AT, length);
     }
-    pier__put(w, ")");
+    pier__text_format(t, ")");
 }
 
 /* Which protocol the address is for only its socket knows; what is not zero tells enough. */
-static void put_can(struct pier__writer *w, const pier_addr *a)
+static void put_can(struct pier__text *t, const pier_addr *a)
 {
     struct sockaddr_can sa;
     memcpy(&sa, &a->sa, sizeof sa);
-    pier__put(w, "can(");
-    put_interface(w, a, sa.can_ifindex);
+    pier__text_format(t, "can(");
+    put_interface(t, a, sa.can_ifindex);
     if (sa.can_addr.j1939.pgn != 0 || sa.can_addr.j1939.addr != 0) {
-        pier__put(w, ", name 0x%llx, pgn 0x%x, address 0x%x",
+        pier__text_format(t, ", name 0x%llx, pgn 0x%x, address 0x%x",
             (unsigned long long)sa.can_addr.j1939.name, sa.can_addr.j1939.pgn,
             sa.can_addr.j1939.addr);
     } else if (sa.can_addr.j1939.name != 0) {
-        pier__put(w, ", rx 0x%x, tx 0x%x", sa.can_addr.tp.rx_id, sa.can_addr.tp.tx_id);
+        pier__text_format(t, ", rx 0x%x, tx 0x%x", sa.can_addr.tp.rx_id, sa.can_addr.tp.tx_id);
     }
-    pier__put(w, ")");
+    pier__text_format(t, ")");
 }
 
-static void put_netlink(struct pier__writer *w, const pier_addr *a)
+static void put_netlink(struct pier__text *t, const pier_addr *a)
 {
     struct sockaddr_nl nl;
     memcpy(&nl, &a->sa, sizeof nl);
-    pier__put(w, "netlink(pid %u, groups 0x%x)", nl.nl_pid, nl.nl_groups);
+    pier__text_format(t, "netlink(pid %u, groups 0x%x)", nl.nl_pid, nl.nl_groups);
 }
 
-static void put_tipc(struct pier__writer *w, const pier_addr *a)
+static void put_tipc(struct pier__text *t, const pier_addr *a)
 {
     struct sockaddr_tipc sa;
     memcpy(&sa, &a->sa, sizeof sa);
     switch (sa.addrtype) {
     case TIPC_ADDR_NAMESEQ:
-        pier__put(w, "tipc(names %u %u-%u", sa.addr.nameseq.type, sa.addr.nameseq.lower,
+        pier__text_format(t, "tipc(names %u %u-%u", sa.addr.nameseq.type, sa.addr.nameseq.lower,
             sa.addr.nameseq.upper);
         break;
     case TIPC_ADDR_NAME:
-        pier__put(w, "tipc(name %u %u", sa.addr.name.name.type, sa.addr.name.name.instance);
+        pier__text_format(t, "tipc(name %u %u", sa.addr.name.name.type, sa.addr.name.name.instance);
         break;
-    default: pier__put(w, "tipc(node 0x%x ref %u", sa.addr.id.node, sa.addr.id.ref); break;
+    default: pier__text_format(t, "tipc(node 0x%x ref %u", sa.addr.id.node, sa.addr.id.ref); break;
     }
-    pier__put(w, ", scope %d)", sa.scope);
+    pier__text_format(t, ", scope %d)", sa.scope);
 }
 
-static void put_alg(struct pier__writer *w, const pier_addr *a)
+static void put_alg(struct pier__text *t, const pier_addr *a)
 {
     struct sockaddr_alg sa;
     memcpy(&sa, &a->sa, sizeof sa);
     const char *type = (const char *)sa.salg_type, *name = (const char *)sa.salg_name;
-    pier__put(w, "alg(");
-    pier__put_escaped(w, type, strnlen(type, sizeof sa.salg_type));
-    pier__put(w, ", ");
-    pier__put_escaped(w, name, strnlen(name, sizeof sa.salg_name));
+    pier__text_format(t, "alg(");
+    pier__put_escaped(t, type, strnlen(type, sizeof sa.salg_type));
+    pier__text_format(t, ", ");
+    pier__put_escaped(t, name, strnlen(name, sizeof sa.salg_name));
     if (sa.salg_feat || sa.salg_mask) {
-        pier__put(w, ", feat 0x%x, mask 0x%x", sa.salg_feat, sa.salg_mask);
+        pier__text_format(t, ", feat 0x%x, mask 0x%x", sa.salg_feat, sa.salg_mask);
     }
-    pier__put(w, ")");
+    pier__text_format(t, ")");
 }
 
-static void put_qipcrtr(struct pier__writer *w, const pier_addr *a)
+static void put_qipcrtr(struct pier__text *t, const pier_addr *a)
 {
     struct sockaddr_qrtr sa;
     memcpy(&sa, &a->sa, sizeof sa);
-    pier__put(w, "qipcrtr(node %u, port %u)", sa.sq_node, sa.sq_port);
+    pier__text_format(t, "qipcrtr(node %u, port %u)", sa.sq_node, sa.sq_port);
 }
 
-static void put_x25(struct pier__writer *w, const pier_addr *a)
+static void put_x25(struct pier__text *t, const pier_addr *a)
 {
     struct sockaddr_x25 sa;
     memcpy(&sa, &a->sa, sizeof sa);
-    pier__put(w, "x25(");
-    pier__put_escaped(w, sa.sx25_addr.x25_addr, strnlen(sa.sx25_addr.x25_addr, 16));
-    pier__put(w, ")");
+    pier__text_format(t, "x25(");
+    pier__put_escaped(t, sa.sx25_addr.x25_addr, strnlen(sa.sx25_addr.x25_addr, 16));
+    pier__text_format(t, ")");
 }
 
-static void put_bdaddr(struct pier__writer *w, const pier_bdaddr *bdaddr)
+static void put_bdaddr(struct pier__text *t, const pier_bdaddr *bdaddr)
 {
     pier_bdaddr reversed;
     for (size_t i = 0; i < sizeof reversed.b; i++) {
         reversed.b[i] = bdaddr->b[sizeof reversed.b - 1 - i];
     }
-    pier__put_hex(w, reversed.b, sizeof reversed.b);
+    pier__put_hex(t, reversed.b, sizeof reversed.b);
 }
 
 /* Where the device address lies tells the length, in which the four protocols differ. */
@@ -357,31 +349,31 @@ static size_t bdaddr_at(const pier_addr *a)
     }
 }
 
-void pier__put_family_host(struct pier__writer *w, const pier_addr *a)
+void pier__put_family_host(struct pier__text *t, const pier_addr *a)
 {
     size_t at = a->sa.any.sa_family == AF_BLUETOOTH ? bdaddr_at(a) : 0;
     if (at == 0) return;
     pier_bdaddr bdaddr;
     memcpy(&bdaddr, (const char *)&a->sa + at, sizeof bdaddr);
-    put_bdaddr(w, &bdaddr);
+    put_bdaddr(t, &bdaddr);
 }
 
-static void put_raw(struct pier__writer *w, const pier_addr *a)
+static void put_raw(struct pier__text *t, const pier_addr *a)
 {
     const char *name = pier_family_name(a->sa.any.sa_family);
     if (name) {
-        pier__put(w, "%s(", name);
+        pier__text_format(t, "%s(", name);
     } else {
-        pier__put(w, "family %u(", a->sa.any.sa_family);
+        pier__text_format(t, "family %u(", a->sa.any.sa_family);
     }
     if (a->length > sizeof(sa_family_t)) {
         pier__put_hex(
-            w, (const char *)&a->sa + sizeof(sa_family_t), a->length - sizeof(sa_family_t));
+            t, (const char *)&a->sa + sizeof(sa_family_t), a->length - sizeof(sa_family_t));
     }
-    pier__put(w, ")");
+    pier__text_format(t, ")");
 }
 
-static void put_bluetooth(struct pier__writer *w, const pier_addr *a)
+static void put_bluetooth(struct pier__text *t, const pier_addr *a)
 {
     struct pier__sockaddr_l2 l2;
     struct pier__sockaddr_rc rc;
@@ -391,23 +383,25 @@ static void put_bluetooth(struct pier__writer *w, const pier_addr *a)
     memcpy(&hci, &a->sa, sizeof hci);
     switch (a->length) {
     case sizeof l2:
-        pier__put(w, "l2cap(");
-        put_bdaddr(w, &l2.bdaddr);
-        pier__put(w, ", psm 0x%x, cid 0x%x, type %u)", le16toh(l2.psm_le), le16toh(l2.cid_le),
-            l2.bdaddr_type);
+        pier__text_format(t, "l2cap(");
+        put_bdaddr(t, &l2.bdaddr);
+        pier__text_format(t, ", psm 0x%x, cid 0x%x, type %u)", le16toh(l2.psm_le),
+            le16toh(l2.cid_le), l2.bdaddr_type);
         break;
     case sizeof rc:
-        pier__put(w, "rfcomm(");
-        put_bdaddr(w, &rc.bdaddr);
-        pier__put(w, ", channel %u)", rc.channel);
+        pier__text_format(t, "rfcomm(");
+        put_bdaddr(t, &rc.bdaddr);
+        pier__text_format(t, ", channel %u)", rc.channel);
         break;
-    case sizeof hci: pier__put(w, "hci(device %u, channel %u)", hci.device, hci.channel); break;
+    case sizeof hci:
+        pier__text_format(t, "hci(device %u, channel %u)", hci.device, hci.channel);
+        break;
     case sizeof(struct pier__sockaddr_sco):
-        pier__put(w, "sco(");
-        put_bdaddr(w, &rc.bdaddr);
-        pier__put(w, ")");
+        pier__text_format(t, "sco(");
+        put_bdaddr(t, &rc.bdaddr);
+        pier__text_format(t, ")");
         break;
-    default: put_raw(w, a); break;
+    default: put_raw(t, a); break;
     }
 }
 
@@ -415,7 +409,7 @@ static void put_bluetooth(struct pier__writer *w, const pier_addr *a)
 static const struct {
     int family;
     size_t least;
-    void (*put)(struct pier__writer *w, const pier_addr *a);
+    void (*put)(struct pier__text *t, const pier_addr *a);
 } families[] = {
     {AF_NETLINK, sizeof(struct sockaddr_nl), put_netlink},
     {AF_PACKET, HWADDR_AT, put_packet},
@@ -427,16 +421,16 @@ static const struct {
     {AF_X25, sizeof(sa_family_t) + 1, put_x25},
 };
 
-void pier__put_family(struct pier__writer *w, const pier_addr *a)
+void pier__put_family(struct pier__text *t, const pier_addr *a)
 {
     for (size_t i = 0; i < PIER_COUNT(families); i++) {
         if (families[i].family == a->sa.any.sa_family &&
             (a->pending || a->length >= families[i].least)) {
-            families[i].put(w, a);
+            families[i].put(t, a);
             return;
         }
     }
-    put_raw(w, a);
+    put_raw(t, a);
 }
 
 /* Families. */

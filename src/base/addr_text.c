@@ -11,8 +11,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/vm_sockets.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #define UNIX_PREFIX  "unix:"
@@ -44,14 +42,6 @@ static int64_t read_number(const char *text, uint32_t max)
     return number <= max ? number : -2;
 }
 
-static int hex_value(char c)
-{
-    if (is_digit(c)) return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 /*
  * Text with escapes to at most `room` bytes: how many, or -1 for a malformed escape. Bytes beyond
  * the room are counted, not stored.
@@ -63,8 +53,8 @@ static ssize_t unescape(const char *text, char *out, size_t room)
         char byte = *text++;
         if (byte == '\\') {
             if (*text++ != 'x') return -1;
-            int high = hex_value(text[0]);
-            int low = high < 0 ? -1 : hex_value(text[1]);
+            int high = pier__hex(text[0]);
+            int low = high < 0 ? -1 : pier__hex(text[1]);
             if (low < 0) return -1;
             byte = (char)(high << 4 | low);
             text += 2;
@@ -209,54 +199,52 @@ pier_addr pier_addr_parse(const char *text, const pier_parse_opts *opts)
 
 /* Writing. */
 
-void pier__put(struct pier__writer *w, const char *format, ...)
+void pier__put_escaped(struct pier__text *t, const char *bytes, size_t length)
 {
-    va_list args;
-    va_start(args, format);
-    int length = vsnprintf(w->at, w->room, format, args);
-    va_end(args);
-    if (length < 0) return;
-    size_t moved = (size_t)length < w->room ? (size_t)length : w->room - 1;
-    w->at += moved;
-    w->room -= moved;
-}
-
-void pier__put_escaped(struct pier__writer *w, const char *bytes, size_t length)
-{
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)bytes[i];
-        pier__put(w, c < ' ' || c >= 0x7f || c == '\\' ? "\\x%02x" : "%c", c);
+    /* With a NUL, at which a character that the bytes cut off ends. */
+    char copy[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
+    if (length >= sizeof copy) length = sizeof copy - 1;
+    memcpy(copy, bytes, length);
+    copy[length] = '\0';
+    for (size_t i = 0; i < length;) {
+        size_t n = copy[i] == '\\' ? 0 : pier__text_printable(copy + i);
+        if (n > 0) {
+            pier__text_format(t, "%.*s", (int)n, copy + i);
+        } else {
+            pier__text_format(t, "\\x%02x", (unsigned char)copy[i]);
+        }
+        i += n > 0 ? n : 1;
     }
 }
 
-void pier__put_hex(struct pier__writer *w, const void *bytes, size_t length)
+void pier__put_hex(struct pier__text *t, const void *bytes, size_t length)
 {
     const unsigned char *at = bytes;
     for (size_t i = 0; i < length; i++) {
-        pier__put(w, i ? ":%02x" : "%02x", at[i]);
+        pier__text_format(t, i ? ":%02x" : "%02x", at[i]);
     }
 }
 
-static void put_unix(struct pier__writer *w, const pier_addr *a)
+static void put_unix(struct pier__text *t, const pier_addr *a)
 {
     const char *name;
     bool abstract;
     size_t length = pier__addr_unix_name(a, &name, &abstract);
-    if (abstract) pier__put(w, "@");
+    if (abstract) pier__text_format(t, "@");
     if (!abstract && length > 0 && *name == '@') {
-        pier__put(w, "\\x40");
+        pier__text_format(t, "\\x40");
         name++;
         length--;
     }
-    pier__put_escaped(w, name, length);
+    pier__put_escaped(t, name, length);
 }
 
-static void put_vsock_part(struct pier__writer *w, uint32_t number)
+static void put_vsock_part(struct pier__text *t, uint32_t number)
 {
     if (number == VMADDR_CID_ANY) {
-        pier__put(w, "any");
+        pier__text_format(t, "any");
     } else {
-        pier__put(w, "%u", number);
+        pier__text_format(t, "%u", number);
     }
 }
 
@@ -276,31 +264,31 @@ static bool is_ip(const pier_addr *a)
            a->length >= offsetof(struct sockaddr_in6, sin6_scope_id);
 }
 
-static void put_ip_host(struct pier__writer *w, const pier_addr *a)
+static void put_ip_host(struct pier__text *t, const pier_addr *a)
 {
     char text[64] = "";
     if (a->pending & PIER_ADDR_HOST) {
-        pier__put(w, "%s", a->host);
+        pier__text_format(t, "%s", a->host);
         return;
     }
     if (a->sa.any.sa_family == AF_INET) pier__inet_print(a->sa.inet.sin_addr, text);
     if (a->sa.any.sa_family == AF_INET6) {
         pier__inet6_print(&a->sa.inet6.sin6_addr, a->sa.inet6.sin6_scope_id, text);
     }
-    pier__put(w, "%s", text);
+    pier__text_format(t, "%s", text);
 }
 
-static void put_ip(struct pier__writer *w, const pier_addr *a)
+static void put_ip(struct pier__text *t, const pier_addr *a)
 {
     bool literal6 =
         a->sa.any.sa_family == AF_INET6 && (!(a->pending & PIER_ADDR_HOST) || strchr(a->host, ':'));
-    if (literal6) pier__put(w, "[");
-    put_ip_host(w, a);
-    pier__put(w, literal6 ? "]:" : ":");
+    if (literal6) pier__text_format(t, "[");
+    put_ip_host(t, a);
+    pier__text_format(t, literal6 ? "]:" : ":");
     if (a->pending & PIER_ADDR_SERVICE) {
-        pier__put(w, "%s", a->service);
+        pier__text_format(t, "%s", a->service);
     } else {
-        pier__put(w, "%u", ntohs(a->sa.inet.sin_port));
+        pier__text_format(t, "%u", ntohs(a->sa.inet.sin_port));
     }
 }
 
@@ -308,24 +296,24 @@ pier_text pier_addr_text(pier_addr addr)
 {
     pier_text out;
     memset(&out, 0, sizeof out);
-    struct pier__writer w = {out.text, sizeof out.text};
+    struct pier__text t = pier__text_begin(out.text, sizeof out.text, /* kept= */ 0);
     if (addr.error) {
-        pier__put(&w, "(%s)", pier_strerror(addr.error));
+        pier__text_format(&t, "(%s)", pier_strerror(addr.error));
     } else if (addr.length == 0 && addr.pending == 0) {
-        pier__put(&w, "(none)");
+        pier__text_format(&t, "(none)");
     } else if (is_ip(&addr)) {
-        put_ip(&w, &addr);
+        put_ip(&t, &addr);
     } else if (addr.sa.any.sa_family == AF_UNIX) {
-        pier__put(&w, UNIX_PREFIX);
-        put_unix(&w, &addr);
+        pier__text_format(&t, UNIX_PREFIX);
+        put_unix(&t, &addr);
     } else if (addr.sa.any.sa_family == AF_VSOCK && addr.length >= sizeof(struct sockaddr_vm)) {
         struct sockaddr_vm vm = vsock_of(&addr);
-        pier__put(&w, VSOCK_PREFIX);
-        put_vsock_part(&w, vm.svm_cid);
-        pier__put(&w, ":");
-        put_vsock_part(&w, vm.svm_port);
+        pier__text_format(&t, VSOCK_PREFIX);
+        put_vsock_part(&t, vm.svm_cid);
+        pier__text_format(&t, ":");
+        put_vsock_part(&t, vm.svm_port);
     } else {
-        pier__put_family(&w, &addr);
+        pier__put_family(&t, &addr);
     }
     return out;
 }
@@ -334,24 +322,24 @@ pier_text pier_addr_host(pier_addr addr)
 {
     pier_text out;
     memset(&out, 0, sizeof out);
-    struct pier__writer w = {out.text, sizeof out.text};
+    struct pier__text t = pier__text_begin(out.text, sizeof out.text, /* kept= */ 0);
     if (addr.error || (addr.length == 0 && addr.pending == 0)) return out;
     if (is_ip(&addr)) {
-        put_ip_host(&w, &addr);
+        put_ip_host(&t, &addr);
     } else if (addr.pending) {
-        pier__put(&w, "%s", addr.host);
+        pier__text_format(&t, "%s", addr.host);
     } else if (addr.sa.any.sa_family == AF_UNIX) {
-        put_unix(&w, &addr);
+        put_unix(&t, &addr);
     } else if (addr.sa.any.sa_family == AF_VSOCK && addr.length >= sizeof(struct sockaddr_vm)) {
-        put_vsock_part(&w, vsock_of(&addr).svm_cid);
+        put_vsock_part(&t, vsock_of(&addr).svm_cid);
     } else {
-        pier__put_family_host(&w, &addr);
+        pier__put_family_host(&t, &addr);
     }
     return out;
 }
 
 void pier__addr_print(const struct sockaddr *sa, socklen_t len, char *buf, size_t size)
 {
-    struct pier__writer w = {buf, size};
-    pier__put(&w, "%s", pier_addr_text(pier__addr_from_sockaddr(sa, len)).text);
+    struct pier__text t = pier__text_begin(buf, size, /* kept= */ 0);
+    pier__text_format(&t, "%s", pier_addr_text(pier__addr_from_sockaddr(sa, len)).text);
 }

@@ -16,6 +16,15 @@
 #define PIER_CONTAINER_OF(pointer, type, member) \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
+/* The value of a hexadecimal digit, or -1. */
+static inline int pier__hex(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
 /* Are all n bytes zero? For the reserved tails of options structs. */
 static inline bool pier__is_zero(const void *p, size_t n)
 {

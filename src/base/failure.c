@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/failure.h"
 
+#include "base/addr.h"
 #include "base/bits.h"
 #include "base/text.h"
 
@@ -10,8 +11,6 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-
-void pier__addr_print(const struct sockaddr *sa, socklen_t len, char *buf, size_t size);
 
 /* How many bytes the whole sentence may take, and how many of them its reason. */
 #define SENTENCE 2048

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/inet.h"
 
+#include "base/bits.h"
+
 #include <pier/error.h>
 
 #include <arpa/inet.h>
@@ -10,12 +12,11 @@
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-static int hex_value(char c)
+/* The value of a digit of a number of this base, at most 16; -1 for any other character. */
+static int digit(char c, int base)
 {
-    if (is_digit(c)) return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return 16;
+    int value = pier__hex(c);
+    return value < base ? value : -1;
 }
 
 int pier__inet_strict(const char *text, struct in_addr *out)
@@ -44,13 +45,13 @@ static const char *read_part(const char *text, uint64_t *out)
     if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
         base = 16;
         text += 2;
-        if (hex_value(*text) >= base) return NULL;
+        if (digit(*text, base) < 0) return NULL;
     } else if (text[0] == '0') {
         base = 8;
     }
     uint64_t value = 0;
-    for (; hex_value(*text) < base; text++) {
-        value = value * (uint64_t)base + (uint64_t)hex_value(*text);
+    for (; digit(*text, base) >= 0; text++) {
+        value = value * (uint64_t)base + (uint64_t)digit(*text, base);
         if (value > UINT32_MAX) return NULL;
     }
     *out = value;
@@ -95,7 +96,7 @@ bool pier__inet_ends_in_number(const char *host)
         length -= 2;
     }
     for (size_t i = 0; i < length; i++) {
-        if (hex_value(label[i]) >= base) return false;
+        if (digit(label[i], base) < 0) return false;
     }
     return true;
 }

@@ -59,9 +59,9 @@ void pier__text_format(struct pier__text *t, const char *format, ...)
     }
 }
 
-/* How long the printable UTF-8 character at s is; 0 if there is none. */
-static size_t printable(const unsigned char *s)
+size_t pier__text_printable(const char *at)
 {
+    const unsigned char *s = (const unsigned char *)at;
     if (s[0] < 0x80) return s[0] >= 0x20 && s[0] != 0x7f;
     size_t n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
     if (s[0] < 0xc2 || s[0] > 0xf4) return 0;
@@ -92,7 +92,7 @@ static size_t printable(const unsigned char *s)
 void pier__text_escape(struct pier__text *t, const char *s)
 {
     while (*s && !t->cut) {
-        size_t n = printable((const unsigned char *)s);
+        size_t n = pier__text_printable(s);
         if (n > 0)
             add(t, s, n);
         else
