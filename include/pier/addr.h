@@ -49,15 +49,14 @@
  * @{
  */
 
+#include <pier/version.h>
+
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-
-#include <pier/version.h>
 
 PIER_BEGIN_DECLS
 
@@ -209,9 +208,12 @@ PIER_API pier_addr pier_addr_failed(int error);
 
 /** How pier_addr_parse() reads; zeroed, it takes every form. */
 typedef struct pier_parse_opts {
-    bool strict;          /**< IPv4 as four decimal numbers only: 0177.0.0.1 and 127.1 are PIER_ENOTSTRICT. */
-    bool numeric;         /**< No names: a host or service that would need a look-up is PIER_EIPTEXT. */
-    int family;           /**< AF_INET, AF_INET6, AF_UNIX or AF_VSOCK to take no other; 0 (AF_UNSPEC) any. */
+    /** IPv4 as four decimal numbers only: 0177.0.0.1 and 127.1 are PIER_ENOTSTRICT. */
+    bool strict;
+    /** No names: a host or service that would need a look-up is PIER_EIPTEXT. */
+    bool numeric;
+    /** AF_INET, AF_INET6, AF_UNIX or AF_VSOCK to take no other; 0 (AF_UNSPEC) any. */
+    int family;
     uint64_t reserved[4]; /**< Zero. */
 } pier_parse_opts;
 

@@ -28,10 +28,10 @@
  * @{
  */
 
+#include <pier/version.h>
+
 #include <stddef.h>
 #include <sys/types.h>
-
-#include <pier/version.h>
 
 PIER_BEGIN_DECLS
 
@@ -64,19 +64,20 @@ enum pier_error_code {
     PIER_H_NO_DATA = -11004,        /**< The name exists but has no address. */
 
     /* Arguments refused before the kernel was asked. */
-    PIER_EPORT = -12001,        /**< A port outside 0-65535. */
-    PIER_EFLOWINFO = -12002,    /**< An IPv6 flow label outside 0-1048575. */
-    PIER_ERANGE = -12003,       /**< A number that does not fit its field. */
-    PIER_EPATHLEN = -12004,     /**< An AF_UNIX path or abstract name that is too long. */
-    PIER_EIFNAMELEN = -12005,   /**< An interface name of 16 bytes or more. */
-    PIER_EALGTYPE = -12006,     /**< An AF_ALG type of 14 bytes or more. */
-    PIER_EALGNAME = -12007,     /**< An AF_ALG name of 64 bytes or more. */
-    PIER_EBDADDR = -12008,      /**< A malformed Bluetooth address. */
-    PIER_EX25ADDR = -12009,     /**< An X.121 address with anything but 1-15 digits. */
-    PIER_EHWADDRLEN = -12010,   /**< A hardware address of more than 8 bytes. */
-    PIER_EADDRTEXT = -12011,    /**< Malformed address text. */
-    PIER_ENUL = -12012,         /**< A NUL byte where none may be. */
-    PIER_EHOSTTEXT = -12013,    /**< A host that is too long, or has an empty or over-long label. */
+    PIER_EPORT = -12001,      /**< A port outside 0-65535. */
+    PIER_EFLOWINFO = -12002,  /**< An IPv6 flow label outside 0-1048575. */
+    PIER_ERANGE = -12003,     /**< A number that does not fit its field. */
+    PIER_EPATHLEN = -12004,   /**< An AF_UNIX path or abstract name that is too long. */
+    PIER_EIFNAMELEN = -12005, /**< An interface name of 16 bytes or more. */
+    PIER_EALGTYPE = -12006,   /**< An AF_ALG type of 14 bytes or more. */
+    PIER_EALGNAME = -12007,   /**< An AF_ALG name of 64 bytes or more. */
+    PIER_EBDADDR = -12008,    /**< A malformed Bluetooth address. */
+    PIER_EX25ADDR = -12009,   /**< An X.121 address with anything but 1-15 digits. */
+    PIER_EHWADDRLEN = -12010, /**< A hardware address of more than 8 bytes. */
+    PIER_EADDRTEXT = -12011,  /**< Malformed address text. */
+    PIER_ENUL = -12012,       /**< A NUL byte where none may be. */
+    /** A host that is too long, or has an empty or over-long label. */
+    PIER_EHOSTTEXT = -12013,
     PIER_ENOTSTRICT = -12014,   /**< An IPv4 address in a form that strict parsing refuses. */
     PIER_EIPTEXT = -12015,      /**< Text that is no IP address. */
     PIER_EPACKED = -12016,      /**< A packed IP address of the wrong length. */

@@ -12,19 +12,19 @@
  * @{
  */
 
-#include <stdbool.h>
-#include <stdint.h>
-#include <stddef.h>
+#include <pier/version.h>
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#include <pier/version.h>
-
 PIER_BEGIN_DECLS
 
-#define PIER_FDS_MAX 253 /**< The most descriptors one message can carry, SCM_MAX_FD in the kernel. */
+/** The most descriptors one message can carry, SCM_MAX_FD in the kernel. */
+#define PIER_FDS_MAX 253
 
 /**
  * The length to put into cmsg_len for `length` bytes of data; PIER_ERANGE above 0x7fffffff
@@ -37,12 +37,12 @@ PIER_API ssize_t pier_cmsg_space(size_t length);
 
 /** One control message, as pier_cmsg_next() finds it. Begin with a zeroed one. */
 typedef struct pier_cmsg {
-    int level;         /**< SOL_SOCKET, IPPROTO_IP, … */
-    int type;          /**< SCM_RIGHTS, … */
-    const void *data;  /**< Its bytes, inside the message's control buffer; perhaps unaligned. */
-    size_t length;     /**< How many of them are really there. */
-    bool truncated;    /**< The header claims more than is there. */
-    size_t next;       /**< Where the following one begins; pier's own. */
+    int level;        /**< SOL_SOCKET, IPPROTO_IP, … */
+    int type;         /**< SCM_RIGHTS, … */
+    const void *data; /**< Its bytes, inside the message's control buffer; perhaps unaligned. */
+    size_t length;    /**< How many of them are really there. */
+    bool truncated;   /**< The header claims more than is there. */
+    size_t next;      /**< Where the following one begins; pier's own. */
 } pier_cmsg;
 
 /**
@@ -76,8 +76,7 @@ PIER_API ssize_t pier_send_fds(
  * how many bytes came and sets `*fd_count` to how many descriptors. If more were sent than there was room for, all of them are
  * closed, `*fd_count` is 0 and the result is -EMSGSIZE: a half-delivered set would leak. Python: socket.recv_fds.
  */
-PIER_API ssize_t pier_recv_fds(
-    int s, void *buf, size_t len, int flags, int *fds, size_t *fd_count);
+PIER_API ssize_t pier_recv_fds(int s, void *buf, size_t len, int flags, int *fds, size_t *fd_count);
 
 /** Who is at the other end of a Unix socket. */
 typedef struct pier_credentials {

@@ -10,16 +10,15 @@
  * @{
  */
 
+#include <pier/addr.h>
+#include <pier/time.h>
+#include <pier/version.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-
 #include <sys/types.h>
-
-#include <pier/addr.h>
-#include <pier/time.h>
-#include <pier/version.h>
 
 PIER_BEGIN_DECLS
 
@@ -28,12 +27,17 @@ PIER_BEGIN_DECLS
 
 /** How to dial; zeroed: no limit but the default time-out, any family. */
 typedef struct pier_connection_opts {
-    pier_time deadline;    /**< Bounds look-up and all attempts together, and stays on the socket; 0: none. */
-    double timeout;        /**< The socket's time-out from then on, and the limit of dialling too; 0: the default time-out. */
-    pier_addr source;      /**< Bind to this address first; zeroed: do not. */
-    int family;            /**< AF_INET or AF_INET6 for that family only; 0: both. */
-    double attempt_delay;  /**< Seconds before the next address is tried beside the last; 0: 0.25 (RFC 8305). */
-    uint64_t reserved[4];  /**< Zero. */
+    /** Bounds look-up and all attempts together, and stays on the socket; 0: none. */
+    pier_time deadline;
+    /**
+     * The socket's time-out from then on, and the limit of dialling too; 0: the default time-out.
+     */
+    double timeout;
+    pier_addr source; /**< Bind to this address first; zeroed: do not. */
+    int family;       /**< AF_INET or AF_INET6 for that family only; 0: both. */
+    /** Seconds before the next address is tried beside the last; 0: 0.25 (RFC 8305). */
+    double attempt_delay;
+    uint64_t reserved[4]; /**< Zero. */
 } pier_connection_opts;
 
 /**
@@ -52,12 +56,14 @@ PIER_API int pier_create_connection(const char *address, const pier_connection_o
 
 /** How to listen; zeroed: both families for ":port", SO_REUSEADDR, the system's longest queue. */
 typedef struct pier_server_opts {
-    int family;           /**< AF_INET: IPv4 only. AF_INET6: IPv6 only. 0: what the text says, both for ":port". */
-    int backlog;          /**< How many clients may queue; 0: SOMAXCONN. */
-    bool reuse_port;      /**< SO_REUSEPORT: other sockets, of this user, may listen on the same port. */
+    /** AF_INET: IPv4 only. AF_INET6: IPv6 only. 0: what the text says, both for ":port". */
+    int family;
+    int backlog; /**< How many clients may queue; 0: SOMAXCONN. */
+    /** SO_REUSEPORT: other sockets, of this user, may listen on the same port. */
+    bool reuse_port;
     bool no_reuse_address; /**< Do not set SO_REUSEADDR. */
-    int mode;             /**< Permissions of a Unix path, as 0660; 0: what umask leaves. */
-    uint64_t reserved[4]; /**< Zero. */
+    int mode;              /**< Permissions of a Unix path, as 0660; 0: what umask leaves. */
+    uint64_t reserved[4];  /**< Zero. */
 } pier_server_opts;
 
 /**
@@ -77,7 +83,8 @@ typedef struct pier_serve_counts {
     uint64_t accepted; /**< Clients taken. */
     uint64_t active;   /**< Clients being served now. */
     uint64_t peak;     /**< The most that were at once. */
-    uint64_t rejected; /**< Clients that were taken and had to be closed unserved (no thread, no memory). */
+    /** Clients that were taken and had to be closed unserved (no thread, no memory). */
+    uint64_t rejected;
     uint64_t backoffs; /**< How often accept waited because descriptors or memory had run out. */
     uint64_t canceled; /**< Clients that were still being served when the drain ended. */
 } pier_serve_counts;
@@ -98,8 +105,8 @@ typedef struct pier_serve_opts {
  * Returns 0 after pier_stop() and the drain, or a code if the listener fails. `opts` may be NULL. Threads: any; one pier_serve()
  * per listener, a second one is -EBUSY. Python: socketserver.ThreadingTCPServer.serve_forever.
  */
-PIER_API int pier_serve(int server, void (*handler)(int client, void *arg), void *arg,
-    const pier_serve_opts *opts);
+PIER_API int pier_serve(
+    int server, void (*handler)(int client, void *arg), void *arg, const pier_serve_opts *opts);
 
 /**
  * End the pier_serve() of this listener: no more clients are accepted but those already queued, and those being served

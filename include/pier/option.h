@@ -11,13 +11,12 @@
  * @{
  */
 
+#include <pier/version.h>
+
 #include <stddef.h>
 #include <stdint.h>
-
 #include <sys/socket.h>
 #include <sys/types.h>
-
-#include <pier/version.h>
 
 PIER_BEGIN_DECLS
 

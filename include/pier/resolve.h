@@ -19,15 +19,14 @@
  * @{
  */
 
-#include <stddef.h>
-#include <stdint.h>
-
-#include <netinet/in.h>
-#include <sys/types.h>
-
 #include <pier/addr.h>
 #include <pier/time.h>
 #include <pier/version.h>
+
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 PIER_BEGIN_DECLS
 
@@ -46,11 +45,12 @@ typedef struct pier_addrinfo_opts {
 
 /** One answer. */
 typedef struct pier_addrinfo {
-    int family;            /**< For pier_socket(). */
-    int type;              /**< For pier_socket(). */
-    int protocol;          /**< For pier_socket(). */
-    const char *canonname; /**< With AI_CANONNAME, on the first entry: the official name; else "". */
-    pier_addr addr;        /**< Complete. */
+    int family;   /**< For pier_socket(). */
+    int type;     /**< For pier_socket(). */
+    int protocol; /**< For pier_socket(). */
+    /** With AI_CANONNAME, on the first entry: the official name; else "". */
+    const char *canonname;
+    pier_addr addr; /**< Complete. */
 } pier_addrinfo;
 
 /**
@@ -146,7 +146,8 @@ PIER_API pier_text pier_inet_ntoa(struct in_addr address);
 PIER_API int pier_inet_pton(int family, const char *text, void *out);
 
 /** 4 or 16 bytes to text. Returns its length; PIER_EPACKED (not that many), -EAFNOSUPPORT, -ENOSPC. Python: socket.inet_ntop. */
-PIER_API ssize_t pier_inet_ntop(int family, const void *packed, size_t length, char *buf, size_t size);
+PIER_API ssize_t pier_inet_ntop(
+    int family, const void *packed, size_t length, char *buf, size_t size);
 
 /** 16 bits from host to network order, or PIER_ERANGE. Python: socket.htons. */
 PIER_API int pier_htons(int64_t number);
@@ -163,7 +164,7 @@ PIER_API int64_t pier_ntohl(int64_t number);
 
 /** A network interface. */
 typedef struct pier_interface {
-    unsigned index;  /**< Its number, from 1. */
+    unsigned index;   /**< Its number, from 1. */
     const char *name; /**< Its name: "eth0". */
 } pier_interface;
 

@@ -27,17 +27,16 @@
  * @{
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <sys/socket.h>
-#include <sys/types.h>
-
 #include <pier/addr.h>
 #include <pier/error.h>
 #include <pier/time.h>
 #include <pier/version.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
 
 PIER_BEGIN_DECLS
 
@@ -283,8 +282,9 @@ PIER_API int pier_get_inheritable(int s);
 
 /** What pier_sethook() installs and returns. */
 typedef struct pier_hook {
-    int (*call)(void *arg); /**< Asked after EINTR; non-zero makes the call return -EINTR. NULL: none. */
-    void *arg;              /**< Its argument. */
+    /** Asked after EINTR; non-zero makes the call return -EINTR. NULL: none. */
+    int (*call)(void *arg);
+    void *arg; /**< Its argument. */
 } pier_hook;
 
 /**

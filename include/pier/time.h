@@ -22,9 +22,9 @@
  * @{
  */
 
-#include <stdint.h>
-
 #include <pier/version.h>
+
+#include <stdint.h>
 
 PIER_BEGIN_DECLS
 
