@@ -255,6 +255,7 @@ static int sys_getaddrinfo(const char *host, const char *service, const struct a
     return n;
 }
 
+/* NOLINTBEGIN(readability-function-size): as many parameters as the calls themselves have */
 static int sys_getnameinfo(const struct sockaddr *addr, socklen_t len, char *host,
     socklen_t hostlen, char *service, socklen_t servicelen, int flags, int *system)
 {
@@ -274,6 +275,8 @@ static int sys_gethostbyaddr(const void *addr, socklen_t len, int family, struct
 {
     return -gethostbyaddr_r(addr, len, family, result, buf, size, found, herr);
 }
+
+/* NOLINTEND(readability-function-size) */
 
 static int sys_getservbyname(const char *name, const char *protocol, struct servent *result,
     char *buf, size_t size, struct servent **found)
