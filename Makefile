@@ -1,0 +1,59 @@
+# The commands of the README. The building is CMake's; this says which presets, and
+# installs what is missing before (see tools/setup.sh).
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+WERROR ?= OFF
+JOBS ?= $(shell nproc)
+JUNIT = $(CURDIR)/build/junit
+
+.PHONY: build run test check soak install docs bench format clean help
+
+build: ## the library, the command and the examples, in build/release
+	@tools/setup.sh build
+	cmake --preset release -DPIER_WERROR=$(WERROR) --log-level=NOTICE
+	cmake --build --preset release -j $(JOBS)
+
+run: ## watch the programs of the tutorials talk: a greeting, a web page (URL=http://... for one more)
+	@tools/setup.sh build run
+	@JOBS=$(JOBS) URL='$(URL)' tools/run.sh
+
+test: ## the test suite
+	@tools/setup.sh build test
+	cmake --preset dev --log-level=NOTICE
+	cmake --build --preset dev -j $(JOBS)
+	@mkdir -p $(JUNIT)
+	ctest --preset dev -j $(JOBS) --no-tests=error --output-junit $(JUNIT)/dev.xml
+
+check: ## everything else that a change must pass
+	@tools/setup.sh build test run docs check
+	@JOBS=$(JOBS) tools/check.py
+
+soak: ## the long form of the fault runs, until they end
+	@tools/setup.sh build test check
+	@JOBS=$(JOBS) tools/check.py --soak
+
+install: ## PREFIX=/usr/local, DESTDIR= for packagers
+	@tools/setup.sh build
+	cmake --preset release -DPIER_WERROR=$(WERROR) -DCMAKE_INSTALL_PREFIX='$(PREFIX)' --log-level=NOTICE
+	cmake --build --preset release -j $(JOBS)
+	DESTDIR='$(DESTDIR)' cmake --install build/release
+	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
+
+docs: ## the reference, in build/docs
+	@tools/setup.sh docs
+	@tools/docs.sh
+
+bench: ## what a call costs
+	@tools/setup.sh build bench
+	@JOBS=$(JOBS) tools/bench.sh
+
+format: ## clang-format over the tree
+	@tools/setup.sh check
+	tools/format.sh
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile

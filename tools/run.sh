@@ -1,0 +1,206 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# `make run`: builds, then lets the programs of examples/ talk to each other and to a
+# real web server, all on this machine, and prints what they received:
+#
+#     server  Got connection from 127.0.0.1:41022
+#     client  Thank you for connecting
+#
+# With URL=http://host/path it fetches that page too. It fails when a program does not
+# say what it should, and leaves no process and no file behind, however it ends.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+programs=$PWD/build/release/examples
+
+folder=
+children=()
+
+cleanup() {
+    local status=$?
+    trap - EXIT
+    trap '' INT TERM HUP
+    for pid in "${children[@]}"; do kill "$pid" 2>/dev/null || true; done
+    for pid in "${children[@]}"; do wait "$pid" 2>/dev/null || true; done
+    [ -z "$folder" ] || rm -rf "$folder"
+    exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+fail() {
+    echo "run.sh: $1" >&2
+    if [ $# -gt 1 ] && [ -s "$2" ]; then sed 's/^/    /' "$2" >&2; fi
+    exit 1
+}
+
+# A line of /proc/net/* in state $3 (hexadecimal) at local port $2, of whatever address.
+at_port() {
+    cat "/proc/net/$1" "/proc/net/${1}6" 2>/dev/null |
+        grep -qE "^ *[0-9]+: [0-9A-F]+:$(printf %04X "$2") [0-9A-F]+:[0-9A-F]+ $3"
+}
+
+# A port that nothing uses, below those that the kernel hands out by itself.
+free_port() {
+    local port
+    while :; do
+        port=$((20000 + RANDOM % 10000))
+        at_port tcp "$port" .. || at_port udp "$port" .. || break
+    done
+    echo "$port"
+}
+
+# start NAME COMMAND...: in the background, what it says in $folder/NAME, line by line.
+start() {
+    local name=$1
+    shift
+    stdbuf -oL "$@" </dev/null >"$folder/$name" 2>&1 &
+    children+=($!)
+}
+
+# ready NAME TEST...: until TEST holds, while the program started last lives.
+ready() {
+    local name=$1 pid=${children[-1]}
+    shift
+    for _ in $(seq 1000); do
+        if "$@"; then return; fi
+        kill -0 "$pid" 2>/dev/null || fail "$name ended early" "$folder/$name"
+        sleep 0.01
+    done
+    fail "$name is not ready after ten seconds" "$folder/$name"
+}
+
+# stop: the program started last.
+stop() {
+    local pid=${children[-1]}
+    unset 'children[-1]'
+    kill "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+}
+
+# ask NAME COMMAND...: until it ends, what it says in $folder/NAME. (In the background
+# all the same: bash would hear of a signal only when the command is over.)
+ask() {
+    local name=$1
+    start "$name" timeout 30 "${@:2}"
+    wait "${children[-1]}" || fail "$name failed" "$folder/$name"
+    unset 'children[-1]'
+}
+
+# tell PREFIX NAME PATTERN: print what NAME said, which has to match.
+tell() {
+    local prefix=$1 said=$folder/$2 pattern=$3
+    sed "s/^/$(printf '%-8s' "$prefix")/" "$said"
+    [ -z "$(tail -c 1 "$said")" ] || echo
+    grep -qE "$pattern" "$said" || fail "$2 should have said: $pattern"
+}
+
+unix_listens() {
+    grep -qE "^[0-9a-f]+: [0-9A-F]+ [0-9A-F]+ 00010000 .* $1\$" /proc/net/unix
+}
+
+greeting_over_tcp() {
+    echo "== A greeting over TCP"
+    local port
+    port=$(free_port)
+    start greeting_server "$programs/greeting_server" "$port"
+    ready greeting_server at_port tcp "$port" 0A
+    ask greeting_client "$programs/greeting_client" 127.0.0.1 "$port"
+    stop
+    tell server greeting_server '^Got connection from 127\.0\.0\.1:[0-9]+$'
+    tell client greeting_client '^Thank you for connecting$'
+}
+
+greeting_over_unix() {
+    echo "== The same over a Unix socket"
+    start unix_server "$programs/unix_server" "$folder/greeting.sock"
+    ready unix_server unix_listens "$folder/greeting.sock"
+    ask unix_client "$programs/unix_client" "$folder/greeting.sock"
+    stop
+    tell server unix_server '^Got connection'
+    tell client unix_client '^Thank you for connecting$'
+}
+
+greeting_over_udp() {
+    echo "== The same over UDP"
+    local port
+    port=$(free_port)
+    start udp_server "$programs/udp_server" "$port"
+    ready udp_server at_port udp "$port" ..
+    ask udp_client "$programs/udp_client" 127.0.0.1 "$port"
+    stop
+    tell server udp_server '127\.0\.0\.1:[0-9]+'
+    tell client udp_client .
+}
+
+# A web server that is ours alone: all it reads and writes lies in the folder.
+start_nginx() {
+    local port=$1 user=''
+    [ "$(id -u)" != 0 ] || user='user root;'
+    mkdir "$folder/nginx" "$folder/www"
+    printf '<!doctype html>\n<title>pier</title>\n<p>A page from a real web server.</p>\n' \
+        >"$folder/www/index.html"
+    cat >"$folder/nginx/nginx.conf" <<EOF
+daemon off;
+$user
+worker_processes 1;
+pid $folder/nginx/pid;
+error_log $folder/nginx/error.log;
+events { worker_connections 64; }
+http {
+    access_log off;
+    types { text/html html; }
+    client_body_temp_path $folder/nginx/body;
+    proxy_temp_path $folder/nginx/proxy;
+    fastcgi_temp_path $folder/nginx/fastcgi;
+    uwsgi_temp_path $folder/nginx/uwsgi;
+    scgi_temp_path $folder/nginx/scgi;
+    server {
+        listen 127.0.0.1:$port;
+        root $folder/www;
+    }
+}
+EOF
+    start nginx "$(PATH=$PATH:/usr/sbin command -v nginx)" \
+        -p "$folder/nginx" -e "$folder/nginx/error.log" -c "$folder/nginx/nginx.conf"
+    ready nginx at_port tcp "$port" 0A
+}
+
+page_from_nginx() {
+    echo "== A page from a web server (nginx)"
+    local port
+    port=$(free_port)
+    start_nginx "$port"
+    ask web_client "$programs/web_client" 127.0.0.1 "$port" /
+    stop
+    tell web web_client '^HTTP/1\.[01] 200 OK'
+    grep -q 'A page from a real web server' "$folder/web_client" || fail 'the page did not arrive'
+}
+
+page_from_url() {
+    echo "== A page from $URL"
+    local rest=${URL#http://} host port path
+    [ "$rest" != "$URL" ] || fail "URL=$URL: only http:// is spoken here"
+    path=/
+    case "$rest" in */*) path=/${rest#*/} ;; esac
+    host=${rest%%/*}
+    port=80
+    case "$host" in
+    \[*\]:*) port=${host##*:} host=${host%:*} ;;
+    \[*\]) ;;
+    *:*) port=${host##*:} host=${host%:*} ;;
+    esac
+    host=${host#[} host=${host%]}
+    ask web_client "$programs/web_client" "$host" "$port" "$path"
+    tell web web_client '^HTTP/1\.[01] [0-9]+'
+}
+
+cmake --preset release --log-level=NOTICE >/dev/null
+cmake --build --preset release -j "${JOBS:-$(nproc)}" >build/release/log 2>&1 ||
+    fail 'the build failed' build/release/log
+folder=$(mktemp -d /tmp/pier-run-XXXXXX)
+greeting_over_tcp
+greeting_over_unix
+greeting_over_udp
+page_from_nginx
+[ -z "${URL:-}" ] || page_from_url
