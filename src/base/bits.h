@@ -11,6 +11,9 @@
 #define PIER_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define PIER_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/* For variables on the hot path: reached directly, not through the global offset table. */
+#define PIER_HIDDEN __attribute__((visibility("hidden")))
+
 #define PIER_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define PIER_CONTAINER_OF(pointer, type, member) \

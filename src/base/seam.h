@@ -108,7 +108,8 @@ struct pier__seam {
 extern const struct pier__seam pier__seam_system;
 
 /* This thread's table. Initial-exec: one load on the hot path. */
-extern _Thread_local const struct pier__seam *pier__seam __attribute__((tls_model("initial-exec")));
+extern _Thread_local const struct pier__seam *pier__seam
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 /* Zeroed memory for count things of size bytes, or NULL. pier__seam->release() frees it. */
 void *pier__allocate_zeroed(size_t count, size_t size);

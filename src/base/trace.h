@@ -24,7 +24,7 @@
  *     pier[812.1] bind(3, 0.0.0.0:80) = -EADDRINUSE (Address already in use)  0.000021 s
  *     pier[812.1] recv(4, "Thank you for c"..., 1024) = 24  127.0.0.1:12345  0.000107 s
  */
-extern bool pier__trace_on;
+extern bool pier__trace_on PIER_HIDDEN;
 
 pier_time pier__trace_start(void);
 

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 /*
  * What pier knows of a descriptor, indexed by its number. Entries lie in chunks that never move, so
@@ -21,16 +22,25 @@
  * the others are allocated when a number falls into them, never per operation.
  */
 
-#define PIER__CHUNK  1024
-#define PIER__CHUNKS 16384 /* numbers up to 2^24 */
+#define PIER__CHUNK  4096
+#define PIER__CHUNKS 4096 /* numbers up to 2^24 */
 
-/* Why a call cannot take the shortest way; bits of entry.special. */
+/* Why a call cannot take the shortest way; in life.state, PIER__ABOVE bits up. */
 enum pier__special {
     PIER__HAS_TIMEOUT = 1,         /* timeout is not PIER_NEVER */
     PIER__HAS_DEADLINE = 2,        /* deadline is not PIER_NEVER */
     PIER__HAS_BUFFER = 4,          /* bytes may lie in the read buffer */
     PIER__HAS_FAILED_BIND = 8,     /* bind failed last; receiving verbs return that */
     PIER__HAS_FAILED_CONNECT = 16, /* connect failed last; stands in for ENOTCONN and EPIPE */
+    PIER__POLLS = 32,              /* shutdown(2) does not wake every call that blocks */
+    PIER__TRACED = 64,             /* PIER_TRACE is on */
+};
+
+/* O_NONBLOCK belongs to the description, which duplicates and forks share. */
+enum pier__mode {
+    PIER__MODE_UNKNOWN, /* adopted, or shared with a duplicate */
+    PIER__MODE_BLOCKING,
+    PIER__MODE_NONBLOCK,
 };
 
 struct pier__buffer;  /* sock/buffer.h */
@@ -38,9 +48,11 @@ struct pier__serving; /* net/serve.c */
 
 struct pier__entry {
     struct pier__life life;
-    _Atomic uint32_t special; /* bits of enum pier__special */
     int family, type, protocol;
-    _Atomic int64_t timeout;    /* ns; 0: non-blocking, PIER_NEVER: none */
+    _Atomic int8_t mode;     /* enum pier__mode: what the description's O_NONBLOCK is known to be */
+    _Atomic bool listening;  /* it is a listener: accept may wait for it */
+    _Atomic bool bound;      /* it was given a local address by hand */
+    _Atomic int64_t timeout; /* ns; 0: non-blocking, PIER_NEVER: none */
     _Atomic pier_time deadline; /* PIER_NEVER: none */
     _Atomic uint64_t birth;
     _Atomic int failed_bind, failed_connect; /* codes, or 0 */
@@ -53,17 +65,21 @@ struct pier__entry {
         struct sockaddr any;
         struct sockaddr_in inet;
         struct sockaddr_in6 inet6;
+        struct sockaddr_un local;
     } peer;
 };
+
+_Static_assert(sizeof(struct pier__entry) == 256, "a number becomes a pointer by a shift");
 
 /* A call that is inside a descriptor. */
 struct pier__use {
     int fd;
     struct pier__entry *entry; /* NULL: a bare descriptor */
-    uint64_t as;
+    int64_t as;
 };
 
-extern struct pier__entry *_Atomic pier__chunks[PIER__CHUNKS];
+extern struct pier__entry pier__first_chunk[PIER__CHUNK] PIER_HIDDEN;
+extern struct pier__entry *_Atomic pier__chunks[PIER__CHUNKS] PIER_HIDDEN;
 
 /* The entry of a number, or NULL if none was ever made. */
 static inline struct pier__entry *pier__entry_at(int s)
@@ -74,7 +90,7 @@ static inline struct pier__entry *pier__entry_at(int s)
     return PIER_LIKELY(chunk != NULL) ? &chunk[(unsigned)s % PIER__CHUNK] : NULL;
 }
 
-/* The last one out of a closing descriptor closes it. Returns what close(2) said. */
+/* The last one out of a closing descriptor closes it; anybody else does nothing. Returns what close(2) said. */
 int pier__entry_bury(struct pier__entry *entry, int fd);
 
 /* The slow half of pier__enter(): no entry, or closing. */
@@ -84,7 +100,7 @@ int pier__enter_slowly(struct pier__use *use, struct pier__entry *entry, int sai
  * Step inside the socket s, as PIER__WAITER (the call may wait) or PIER__VISITOR. Returns 0, s itself if it
  * is negative, or -EBADF if it is closing; only after 0 must the caller pier__leave().
  */
-static inline int pier__enter(struct pier__use *use, int s, uint64_t as)
+static inline int pier__enter(struct pier__use *use, int s, int64_t as)
 {
     if (PIER_UNLIKELY(s < 0)) return pier__passed_on(s);
     struct pier__entry *entry = pier__entry_at(s);
@@ -100,17 +116,28 @@ static inline void pier__leave(struct pier__use *use)
         pier__entry_bury(use->entry, use->fd);
 }
 
-static inline uint32_t pier__special(const struct pier__entry *entry)
+/* The bits of enum pier__special. */
+static inline int64_t pier__special(const struct pier__entry *entry)
 {
-    return atomic_load_explicit(&entry->special, memory_order_acquire);
+    return atomic_load_explicit(&entry->life.state, memory_order_acquire) >> PIER__ABOVE;
 }
 
-static inline void pier__mark_special(struct pier__entry *entry, uint32_t bit, bool on)
+static inline void pier__mark_special(struct pier__entry *entry, int64_t bits, bool on)
 {
     if (on)
-        atomic_fetch_or_explicit(&entry->special, bit, memory_order_acq_rel);
-    else if (pier__special(entry) & bit)
-        atomic_fetch_and_explicit(&entry->special, ~bit, memory_order_acq_rel);
+        atomic_fetch_or(&entry->life.state, bits << PIER__ABOVE);
+    else if (pier__special(entry) & bits)
+        atomic_fetch_and(&entry->life.state, ~(bits << PIER__ABOVE));
+}
+
+/*
+ * Step inside s, below PIER__CHUNK, as PIER__WAITER. True if it is a socket of the simplest kind, as most are: open, and with
+ * nothing special about it, so that a call without MSG_DONTWAIT just blocks. If not, the caller leaves all the same.
+ */
+static inline bool pier__enter_plain(struct pier__entry *entry)
+{
+    int64_t was = atomic_fetch_add_explicit(&entry->life.state, PIER__WAITER, memory_order_acquire);
+    return PIER_LIKELY(was >> PIER__ABOVE == PIER__OPEN >> PIER__ABOVE);
 }
 
 /*
@@ -140,6 +167,12 @@ static inline void pier__limit(struct pier__op *op, const struct pier__use *use)
  * steps must not wait: *out_timeout is 0 then, else PIER_NEVER. NULL: a bare descriptor.
  */
 pier_time pier__conversation_limit(const struct pier__entry *entry, int64_t *out_timeout);
+
+/*
+ * What the entry remembers of a failed bind or connect, instead of a code that is only its consequence (ENOTCONN,
+ * EPIPE). PIER__HAS_FAILED_BIND is looked at before a receiving verb begins.
+ */
+int64_t pier__remembered(struct pier__entry *entry, int64_t code);
 
 /*
  * Record that `verb` ("recv on", "bind") failed on s and return the code. -EAGAIN, and a code that is the negative

@@ -52,7 +52,7 @@ static int64_t settle(struct pier__op *op, int64_t n)
 
 static int64_t interrupted(struct pier__op *op)
 {
-    int err = pier__thread_interrupted();
+    int err = pier__thread_interrupted(op->life);
     if (err < 0) return err;
     return op->life && pier__life_closing(op->life) ? -ECANCELED : 0;
 }
@@ -178,19 +178,18 @@ static int64_t await_limited(struct pier__op *op)
     }
 }
 
-/* No limit: the call itself blocks. A connect that a signal interrupts goes on, and is polled for. */
-static int64_t await_blocking(struct pier__op *op)
+int64_t pier__await_tried(struct pier__op *op, int64_t n)
 {
-    for (;;) {
-        int64_t n = pier__op_try(op, /* wait= */ true);
-        if (PIER_LIKELY(n != -EINTR)) return settle(op, n);
+    while (n == -EINTR) {
         n = interrupted(op);
         if (n < 0) return n;
-        if (op->code == PIER_OP_CONNECT) {
+        if (op->code == PIER_OP_CONNECT) { /* it goes on, and must not be called again */
             op->connecting = true;
             return await_limited(op);
         }
+        n = pier__op_try(op, /* wait= */ true);
     }
+    return settle(op, n);
 }
 
 /* No waiting: one try. A connect that a signal interrupts goes on without us. */
@@ -211,6 +210,7 @@ int64_t pier__await(struct pier__op *op)
         return -ETIME;
     if (op->timeout == 0 || op->flags & MSG_DONTWAIT) return await_never(op);
     if (op->code == PIER_OP_POLL) return wait_ready(&(struct wait){.op = op});
-    if (is_unlimited(op) && (!op->life || shutdown_wakes(op))) return await_blocking(op);
+    if (is_unlimited(op) && (!op->life || shutdown_wakes(op)))
+        return pier__await_tried(op, pier__op_try(op, /* wait= */ true));
     return await_limited(op);
 }

@@ -26,4 +26,10 @@
  */
 int64_t pier__await(struct pier__op *op);
 
+/*
+ * The same for an op without a limit whose first try, one that may block, the caller has made
+ * itself because every instruction counts there; n is what that said.
+ */
+int64_t pier__await_tried(struct pier__op *op, int64_t n);
+
 #endif

@@ -37,3 +37,9 @@ void pier__life_wake(struct pier__life *life)
     }
     pier__life_unlock();
 }
+
+void pier__life_after_fork(struct pier__life *life)
+{
+    atomic_fetch_and(&life->state, ~PIER__INSIDE);
+    life->waiters = NULL;
+}

@@ -21,12 +21,17 @@
  * still using it.
  */
 
-#define PIER__OPEN    (UINT64_C(1) << 62)
-#define PIER__CLOSING (UINT64_C(1) << 63)
-#define PIER__WAITER  UINT64_C(1)         /* one call that may wait is inside */
-#define PIER__VISITOR (UINT64_C(1) << 24) /* one call that never waits is inside */
+/*
+ * The state is one word, so that stepping in tells all: who is inside in the low 48 bits, above them
+ * why a call cannot take the shortest way (the table's bits), and open and closing on top.
+ */
+#define PIER__WAITER  INT64_C(1)         /* one call that may wait is inside */
+#define PIER__VISITOR (INT64_C(1) << 24) /* one call that never waits is inside */
 #define PIER__WAITERS (PIER__VISITOR - 1)
-#define PIER__INSIDE  ((UINT64_C(1) << 48) - 1)
+#define PIER__INSIDE  ((INT64_C(1) << 48) - 1)
+#define PIER__ABOVE   48
+#define PIER__OPEN    (INT64_C(1) << 62)
+#define PIER__CLOSING INT64_MIN /* the sign: what a subtraction tells for nothing */
 
 /* Blocked in which calls is a thread woken by shutdown(2)? All others wait in poll(2). */
 enum pier__wakes {
@@ -42,7 +47,7 @@ struct pier__waiter {
 };
 
 struct pier__life {
-    _Atomic uint64_t state;
+    _Atomic int64_t state;
     struct pier__waiter *waiters; /* under the one lock of life.c */
     uint8_t wakes;                /* bits of enum pier__wakes */
     _Atomic bool readable;        /* the readable mark: the last receive filled its buffer */
@@ -50,18 +55,17 @@ struct pier__life {
 };
 
 /* Step inside. 1: entered; 0: pier does not own this number; -EBADF: it is closing. The caller leaves in each case. */
-static inline int pier__life_enter(struct pier__life *life, uint64_t as)
+static inline int pier__life_enter(struct pier__life *life, int64_t as)
 {
-    uint64_t was = atomic_fetch_add_explicit(&life->state, as, memory_order_acquire);
+    int64_t was = atomic_fetch_add_explicit(&life->state, as, memory_order_acquire);
     if (PIER_LIKELY((was & (PIER__OPEN | PIER__CLOSING)) == PIER__OPEN)) return 1;
     return was & PIER__CLOSING ? -EBADF : 0;
 }
 
 /* Step out. True when the descriptor is closing, and perhaps nobody is left inside. */
-static inline bool pier__life_leave(struct pier__life *life, uint64_t as)
+static inline bool pier__life_leave(struct pier__life *life, int64_t as)
 {
-    uint64_t was = atomic_fetch_sub_explicit(&life->state, as, memory_order_acq_rel);
-    return PIER_UNLIKELY(was & PIER__CLOSING);
+    return PIER_UNLIKELY(__atomic_sub_fetch(&life->state, as, __ATOMIC_ACQ_REL) < 0);
 }
 
 static inline bool pier__life_closing(struct pier__life *life)
@@ -75,6 +79,9 @@ void pier__life_unwatch(struct pier__waiter *waiter);
 
 /* Wake every watcher. */
 void pier__life_wake(struct pier__life *life);
+
+/* In a forked child: nobody else is inside, and nobody waits. */
+void pier__life_after_fork(struct pier__life *life);
 
 /* The lock that guards every list of waiters; held for a few instructions, never while waiting. */
 void pier__life_lock(void);

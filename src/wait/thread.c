@@ -54,10 +54,29 @@ void pier__thread_woken(void)
     if (wakefd_plus_one > 0) (void)pier__seam->read(wakefd_plus_one - 1, &count, sizeof count);
 }
 
-int pier__thread_interrupted(void)
+/* The calls of this thread that are running their hook, innermost first. */
+struct asking {
+    struct pier__life *life;
+    struct asking *outer;
+};
+static _Thread_local struct asking *asking;
+
+int pier__thread_interrupted(struct pier__life *life)
 {
     pier_hook hook = pier__thread_hook;
-    return hook.call && hook.call(hook.arg) ? -EINTR : 0;
+    if (!hook.call) return 0;
+    struct asking self = {.life = life, .outer = asking};
+    asking = &self;
+    int err = hook.call(hook.arg) ? -EINTR : 0;
+    asking = self.outer;
+    return err;
+}
+
+void pier__thread_reenter(void)
+{
+    for (struct asking *a = asking; a; a = a->outer) {
+        if (a->life) atomic_fetch_add(&a->life->state, PIER__WAITER);
+    }
 }
 
 pier_hook pier_sethook(int (*call)(void *arg), void *arg)

@@ -2,6 +2,8 @@
 #ifndef PIER_WAIT_THREAD_H
 #define PIER_WAIT_THREAD_H
 
+#include "wait/life.h"
+
 #include <pier/socket.h>
 
 /*
@@ -19,10 +21,17 @@ void pier__thread_wake(int wakefd);
 /* Swallow what has been written to this thread's wake descriptor. */
 void pier__thread_woken(void);
 
-/* Ask the interruption hook: 0 to go on, -EINTR to give up. No lock may be held. */
-int pier__thread_interrupted(void);
+/*
+ * Ask the interruption hook: 0 to go on, -EINTR to give up. No lock may be held. life is what the calling verb is
+ * inside of (or NULL): the hook may fork, and the child must know who is still inside.
+ */
+int pier__thread_interrupted(struct pier__life *life);
+
+/* In a forked child: step inside again wherever this thread is running a hook from. */
+void pier__thread_reenter(void);
 
 /* This thread's hook; call is NULL when there is none. */
-extern _Thread_local pier_hook pier__thread_hook __attribute__((tls_model("initial-exec")));
+extern _Thread_local pier_hook pier__thread_hook
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 #endif

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/addr.h"
+#include "base/seam.h"
+#include "base/trace.h"
+#include "sock/limit.h"
+#include "sock/resolve.h"
+#include "sock/socket.h"
+
+#include <pier/socket.h>
+
+#include <errno.h>
+
+/* Remember that bind or connect failed, and where it was meant to go; or, with code 0, that one succeeded. */
+static void remember(struct pier__entry *entry, int64_t bit, int code, const pier_addr *addr)
+{
+    if (!entry) return;
+    if (code == 0) {
+        pier__mark_special(entry, PIER__HAS_FAILED_BIND | PIER__HAS_FAILED_CONNECT, false);
+        return;
+    }
+    atomic_store(bit == PIER__HAS_FAILED_BIND ? &entry->failed_bind : &entry->failed_connect, code);
+    pier__mark_special(entry, bit, true);
+    if (addr->length) pier__entry_set_peer(entry, &addr->sa.any, addr->length);
+}
+
+/* Complete an address for this socket, under its limits. */
+static int complete(
+    const struct pier__use *use, pier_addr *addr, int64_t timeout, pier_time limit, bool passive)
+{
+    struct pier__entry *entry = use->entry;
+    if (addr->error == 0 && addr->pending) {
+        int err = pier__resolve_for(addr, use, entry ? entry->family : addr->sa.any.sa_family,
+            entry ? entry->type : 0, timeout, limit, passive);
+        if (err < 0) return err;
+    }
+    return pier__addr_check(addr);
+}
+
+static int bind_in(const struct pier__use *use, pier_addr *addr)
+{
+    int64_t timeout;
+    pier_time limit = pier__conversation_limit(use->entry, &timeout);
+    int err = complete(use, addr, timeout, limit, /* passive= */ true);
+    if (err == 0) err = pier__seam->bind(use->fd, &addr->sa.any, addr->length);
+    remember(use->entry, PIER__HAS_FAILED_BIND, err, addr);
+    if (err == 0 && use->entry) atomic_store(&use->entry->bound, true);
+    return err;
+}
+
+int pier__bind(int s, const pier_addr *addr)
+{
+    struct pier__use use;
+    pier_addr full = *addr;
+    int err = pier__enter(&use, s, PIER__WAITER);
+    if (err < 0) return err;
+    err = bind_in(&use, &full);
+    pier__leave(&use);
+    return err;
+}
+
+int pier_bind(int s, pier_addr addr)
+{
+    pier_time began = pier__trace_begin();
+    int err = pier__bind(s, &addr);
+    if (PIER_UNLIKELY(began))
+        pier__trace_end(began, -1, err, "bind(%d, %s)", s, pier_addr_text(addr).text);
+    return (int)pier__sock_failed("bind", s, NULL, &addr, err);
+}
+
+int pier__listen(int s, int backlog)
+{
+    struct pier__use use;
+    int err = pier__enter(&use, s, PIER__VISITOR);
+    if (err < 0) return err;
+    struct pier__entry *entry = use.entry;
+    if (entry && pier__special(entry) & PIER__HAS_FAILED_BIND)
+        err = atomic_load(&entry->failed_bind);
+    else
+        err = pier__seam->listen(s, backlog < 0 ? 0 : backlog);
+    if (err == 0 && entry) atomic_store(&entry->listening, true);
+    pier__leave(&use);
+    return err;
+}
+
+int pier_listen(int s, int backlog)
+{
+    pier_time began = pier__trace_begin();
+    int err = pier__listen(s, backlog);
+    if (PIER_UNLIKELY(began)) pier__trace_end(began, -1, err, "listen(%d, %d)", s, backlog);
+    struct pier__use use = {.fd = s, .entry = s < 0 ? NULL : pier__entry_at(s)};
+    return (int)pier__sock_failed("listen on", s, &use, NULL, err);
+}
+
+/* What accept(2) may report of the new connection rather than of the listener: try the next one. EPERM is a firewall's. */
+static bool is_transient(int64_t code)
+{
+    switch (code) {
+    case -ECONNABORTED:
+    case -EPROTO:
+    case -ENETDOWN:
+    case -ENOPROTOOPT:
+    case -EHOSTDOWN:
+    case -ENONET:
+    case -EHOSTUNREACH:
+    case -EOPNOTSUPP:
+    case -ENETUNREACH:
+    case -EPERM: return true;
+    default: return false;
+    }
+}
+
+/* May accept wait on this descriptor? On what is no listener it must fail at once instead. */
+static bool is_listening(struct pier__entry *entry, int fd)
+{
+    if (!entry) return false;
+    if (atomic_load(&entry->listening)) return true;
+    int listening = 0;
+    socklen_t len = sizeof listening;
+    if (pier__seam->getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0) return false;
+    if (listening) atomic_store(&entry->listening, true);
+    return listening;
+}
+
+/* accept4(2) has no MSG_DONTWAIT: under a limit, or beside another accept of ours that may be
+ * faster after the same poll, the description itself must not block. */
+static int prepare_accept(const struct pier__use *use, const struct pier__op *op)
+{
+    int64_t state = atomic_load(&use->entry->life.state);
+    bool rival = (state & PIER__WAITERS) > 1;
+    bool limited = op->timeout != PIER_NEVER || op->deadline != PIER_NEVER;
+    return limited || rival ? pier__set_nonblock(use->entry, use->fd, true) : 0;
+}
+
+static int accept_one(const struct pier__use *use, struct pier__sockaddr *peer)
+{
+    struct pier__entry *entry = use->entry;
+    if (entry && pier__special(entry) & PIER__HAS_FAILED_BIND)
+        return atomic_load(&entry->failed_bind);
+    bool limited = pier__default_timeout() != PIER_NEVER, listener = is_listening(entry, use->fd);
+    struct pier__op op = {.code = PIER_OP_ACCEPT,
+        .fd = use->fd,
+        .flags = limited ? SOCK_NONBLOCK : 0,
+        .with.in = {.addr = (struct sockaddr *)&peer->storage, .addrlen = &peer->length}};
+    pier__limit(&op, use);
+    if (!listener) op.timeout = op.deadline = PIER_NEVER, op.life = NULL;
+    int err = listener ? prepare_accept(use, &op) : 0;
+    if (err < 0) return err;
+    int64_t fd;
+    do {
+        peer->length = sizeof peer->storage;
+        fd = pier__await(&op);
+    } while (listener && is_transient(fd));
+    if (fd < 0) return (int)fd;
+    if (!entry) return pier__adopt((int)fd);
+    int s = pier__own((int)fd, entry->family, entry->type, entry->protocol, limited);
+    if (s >= 0)
+        pier__entry_set_peer(pier__entry_at(s), (struct sockaddr *)&peer->storage, peer->length);
+    return s;
+}
+
+static int enter_accept(int s, pier_addr *out_peer, bool record)
+{
+    struct pier__use use;
+    struct pier__sockaddr peer;
+    int client = pier__enter(&use, s, PIER__WAITER);
+    if (client == 0) {
+        client = accept_one(&use, &peer);
+        if (client < 0 && record) pier__sock_failed("accept on", s, &use, NULL, client);
+        pier__leave(&use);
+    } else if (record) {
+        pier__sock_failed("accept on", s, NULL, NULL, client);
+    }
+    if (!out_peer) return client;
+    if (client < 0)
+        pier__addr_fail(out_peer, client);
+    else
+        *out_peer = pier__addr_from_sockaddr((struct sockaddr *)&peer.storage, peer.length);
+    return client;
+}
+
+int pier__accept(int s, pier_addr *out_peer)
+{
+    return enter_accept(s, out_peer, /* record= */ false);
+}
+
+int pier_accept(int s, pier_addr *out_peer)
+{
+    pier_time began = pier__trace_begin();
+    int client = enter_accept(s, out_peer, /* record= */ true);
+    if (PIER_UNLIKELY(began)) pier__trace_end(began, client, client, "accept(%d)", s);
+    return client;
+}
+
+bool pier__connected_to_itself(struct pier__entry *entry, int fd)
+{
+    if (!entry || entry->bound || entry->type != SOCK_STREAM) return false;
+    if (entry->family != AF_INET && entry->family != AF_INET6) return false;
+    struct pier__sockaddr own = {.length = sizeof own.storage},
+                          peer = {.length = sizeof own.storage};
+    if (pier__seam->getsockname(fd, (struct sockaddr *)&own.storage, &own.length) < 0) return false;
+    if (pier__seam->getpeername(fd, (struct sockaddr *)&peer.storage, &peer.length) < 0)
+        return false;
+    return pier_addr_equal(pier__addr_from_sockaddr((struct sockaddr *)&own.storage, own.length),
+        pier__addr_from_sockaddr((struct sockaddr *)&peer.storage, peer.length));
+}
+
+/* Back to unconnected; the other half of the odd connection, which is this socket too, goes with it. */
+static int refuse_itself(int fd)
+{
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    (void)pier__seam->connect(fd, &nobody, sizeof nobody);
+    return -ECONNREFUSED;
+}
+
+/*
+ * The connect(2) itself. Where it must be able to stop waiting, the description is made O_NONBLOCK
+ * meanwhile. For a plain TCP connect without a limit, shutdown wakes it: one system call.
+ */
+static int connect_in(
+    const struct pier__use *use, const pier_addr *addr, int64_t timeout, pier_time limit)
+{
+    struct pier__entry *entry = use->entry;
+    struct pier__op op = {.code = PIER_OP_CONNECT,
+        .fd = use->fd,
+        .life = entry ? &entry->life : NULL,
+        .timeout = timeout,
+        .deadline = limit,
+        .with.out = {.addr = &addr->sa.any, .addrlen = addr->length}};
+    bool waits = timeout != 0 && entry &&
+                 (limit != PIER_NEVER || !(entry->life.wakes & PIER__WAKES_CONNECT));
+    int was = waits ? pier__is_nonblock(entry, use->fd) : 1;
+    if (was < 0) return was;
+    /* An adopted O_NONBLOCK descriptor without a limit behaves as its owner left it. */
+    if (waits && was && limit == PIER_NEVER) op.timeout = 0;
+    int err = was ? 0 : pier__set_nonblock(entry, use->fd, true);
+    if (err < 0) return err;
+    err = (int)pier__await(&op);
+    if (!was) {
+        int restored = pier__set_nonblock(entry, use->fd, false);
+        if (err == 0) err = restored;
+    }
+    return err == 0 && pier__connected_to_itself(entry, use->fd) ? refuse_itself(use->fd) : err;
+}
+
+/* Which failures of connect stand for a socket that has no connection. */
+static bool leaves_unconnected(int err)
+{
+    return err != -EINPROGRESS && err != -EALREADY && err != -EISCONN && err != -EAGAIN;
+}
+
+static int connect_to(const struct pier__use *use, pier_addr *addr)
+{
+    int64_t timeout;
+    pier_time limit = pier__conversation_limit(use->entry, &timeout);
+    int err = complete(use, addr, timeout, limit, /* passive= */ false);
+    if (err == 0) err = connect_in(use, addr, timeout, limit);
+    if (err == 0 || leaves_unconnected(err))
+        remember(use->entry, PIER__HAS_FAILED_CONNECT, err, addr);
+    if (use->entry && (err == 0 || err == -EINPROGRESS))
+        pier__entry_set_peer(use->entry, &addr->sa.any, addr->length);
+    return err;
+}
+
+static int enter_connect(int s, const pier_addr *addr)
+{
+    struct pier__use use;
+    pier_addr full = *addr;
+    int err = pier__enter(&use, s, PIER__WAITER);
+    if (err < 0) return (int)pier__sock_failed("connect to", s, NULL, addr, err);
+    err = connect_to(&use, &full);
+    if (err < 0) {
+        int64_t code = pier__sock_failed("connect to", s, &use, addr, err);
+        if (code != -EAGAIN && code != -EINPROGRESS)
+            pier__failure()->peer.length = 0; /* the target says it */
+    }
+    pier__leave(&use);
+    return err;
+}
+
+int pier_connect(int s, pier_addr addr)
+{
+    pier_time began = pier__trace_begin();
+    int err = enter_connect(s, &addr);
+    if (PIER_UNLIKELY(began))
+        pier__trace_end(began, -1, err, "connect(%d, %s)", s, pier_addr_text(addr).text);
+    return err;
+}
+
+int pier_connect_ex(int s, pier_addr addr)
+{
+    pier_time began = pier__trace_begin();
+    int err = enter_connect(s, &addr);
+    int result = err;
+    if (s >= 0 && err < 0 && err > -4096) result = err == -ETIME ? EAGAIN : -err;
+    if (PIER_UNLIKELY(began))
+        pier__trace_end(began, -1, result, "connect_ex(%d, %s)", s, pier_addr_text(addr).text);
+    return result;
+}
+
+/* getsockname or getpeername of s into out. */
+static int ask_name(int s, pier_addr *out, bool peer)
+{
+    struct pier__use use;
+    struct pier__sockaddr name = {.length = sizeof name.storage};
+    struct sockaddr *sa = (struct sockaddr *)&name.storage;
+    int err = pier__enter(&use, s, PIER__VISITOR);
+    if (err == 0) {
+        err = peer ? pier__seam->getpeername(s, sa, &name.length)
+                   : pier__seam->getsockname(s, sa, &name.length);
+        err = (int)pier__remembered(use.entry, err);
+        pier__leave(&use);
+    }
+    if (err < 0)
+        pier__addr_fail(out, err);
+    else
+        *out = pier__addr_from_sockaddr(sa, name.length);
+    return err;
+}
+
+int pier__getsockname(int s, pier_addr *out) { return ask_name(s, out, /* peer= */ false); }
+
+int pier_getsockname(int s, pier_addr *out)
+{
+    pier_time began = pier__trace_begin();
+    int err = out ? ask_name(s, out, /* peer= */ false) : -EINVAL;
+    if (PIER_UNLIKELY(began))
+        pier__trace_end(
+            began, -1, err, "getsockname(%d): %s", s, err < 0 ? "-" : pier_addr_text(*out).text);
+    return (int)pier__sock_failed("get the address of", s, NULL, NULL, err);
+}
+
+int pier_getpeername(int s, pier_addr *out)
+{
+    pier_time began = pier__trace_begin();
+    int err = out ? ask_name(s, out, /* peer= */ true) : -EINVAL;
+    if (PIER_UNLIKELY(began))
+        pier__trace_end(
+            began, -1, err, "getpeername(%d): %s", s, err < 0 ? "-" : pier_addr_text(*out).text);
+    struct pier__use use = {.fd = s, .entry = s < 0 ? NULL : pier__entry_at(s)};
+    return (int)pier__sock_failed("get the peer of", s, &use, NULL, err);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PIER_SOCK_IO_H
+#define PIER_SOCK_IO_H
+
+#include "base/iov.h"
+#include "sock/table.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What several verbs that move bytes are made of. Neither traces nor records a failure. */
+
+/*
+ * One receive or send under given limits (as in struct pier__op), past the read buffer and without a turn. Receiving is stopped by a
+ * remembered failed bind.
+ */
+int64_t pier__recv_some(const struct pier__use *use, void *buf, size_t len, int flags,
+    int64_t timeout, pier_time deadline);
+int64_t pier__send_some(const struct pier__use *use, const void *buf, size_t len, int flags,
+    int64_t timeout, pier_time deadline);
+
+/*
+ * Send all of it, while the caller has the turn entry->sending (a bare descriptor has none). Returns 0 or a code, and in both
+ * cases how much went.
+ */
+int pier__send_all(const struct pier__use *use, const void *buf, size_t len, int flags,
+    int64_t timeout, pier_time deadline, size_t *out_moved);
+
+/* 0 if buf and len can be a buffer, else -EINVAL (length above SSIZE_MAX) or -EFAULT (NULL). */
+static inline int pier__check_buffer(const void *buf, size_t len)
+{
+    if (PIER_UNLIKELY(len > SSIZE_MAX)) return -EINVAL;
+    return PIER_UNLIKELY(!buf && len) ? -EFAULT : 0;
+}
+
+/*
+ * The verbs of the same name, inside a socket already entered as PIER__WAITER: limits, buffer, remembered failures.
+ */
+int64_t pier__recv(const struct pier__use *use, void *buf, size_t len, int flags);
+int64_t pier__recvmsg(const struct pier__use *use, struct msghdr *msg, int flags);
+int64_t pier__sendmsg(const struct pier__use *use, const struct msghdr *msg, int flags);
+
+#endif

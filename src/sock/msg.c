@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/iov.h"
+#include "base/seam.h"
+#include "base/trace.h"
+#include "sock/buffer.h"
+#include "sock/io.h"
+
+#include <pier/socket.h>
+
+#include <errno.h>
+#include <limits.h>
+
+/* 0, or why this cannot be a message: no header, buffers of more than SSIZE_MAX together, or too many for one call. */
+static int check(const struct msghdr *msg, bool may_split)
+{
+    if (!msg || (!msg->msg_iov && msg->msg_iovlen) || (!msg->msg_control && msg->msg_controllen))
+        return -EINVAL;
+    if (pier__iov_length(msg->msg_iov, msg->msg_iovlen) < 0) return -EINVAL;
+    return msg->msg_iovlen > PIER__IOVECS && !may_split ? -EMSGSIZE : 0;
+}
+
+static bool is_stream(const struct pier__use *use)
+{
+    if (use->entry) return use->entry->type == SOCK_STREAM;
+    int type = 0;
+    socklen_t len = sizeof type;
+    return pier__seam->getsockopt(use->fd, SOL_SOCKET, SO_TYPE, &type, &len) >= 0 &&
+           type == SOCK_STREAM;
+}
+
+/* One sendmsg(2) of at most PIER__IOVECS buffers, from the first on. */
+static int64_t send_part(
+    const struct pier__use *use, const struct msghdr *msg, size_t from, int flags)
+{
+    struct msghdr part = *msg;
+    part.msg_iov = msg->msg_iov ? msg->msg_iov + from : NULL;
+    part.msg_iovlen = msg->msg_iovlen - from < PIER__IOVECS ? msg->msg_iovlen - from : PIER__IOVECS;
+    struct pier__op op = {
+        .code = PIER_OP_SENDMSG, .fd = use->fd, .flags = flags, .with.msg_out = &part};
+    pier__limit(&op, use);
+    return pier__remembered(use->entry, pier__await(&op));
+}
+
+int64_t pier__sendmsg(const struct pier__use *use, const struct msghdr *msg, int flags)
+{
+    int err = check(msg, /* may_split= */ true);
+    if (err == 0 && msg->msg_iovlen > PIER__IOVECS && (msg->msg_controllen || !is_stream(use)))
+        err = -EMSGSIZE;
+    if (err < 0) return err;
+    int64_t moved = 0;
+    size_t from = 0;
+    do {
+        size_t count =
+            msg->msg_iovlen - from < PIER__IOVECS ? msg->msg_iovlen - from : PIER__IOVECS;
+        int64_t whole = count ? pier__iov_length(msg->msg_iov + from, count) : 0;
+        int64_t n = send_part(use, msg, from, flags);
+        if (n < 0) return moved > 0 ? moved : n;
+        moved += n;
+        if (n < whole) break;
+        from += count;
+    } while (from < msg->msg_iovlen);
+    return moved;
+}
+
+ssize_t pier_sendmsg(int s, const struct msghdr *msg, int flags)
+{
+    pier_time began = pier__trace_begin();
+    struct pier__use use;
+    int64_t n = pier__enter(&use, s, PIER__WAITER);
+    if (n == 0) {
+        n = pier__sendmsg(&use, msg, flags);
+        if (n < 0) pier__sock_failed("send a message on", s, &use, NULL, n);
+        pier__leave(&use);
+    } else {
+        pier__sock_failed("send a message on", s, NULL, NULL, n);
+    }
+    if (PIER_UNLIKELY(began))
+        pier__trace_end(began, s, n, "sendmsg(%d, %zu buffers, %#x)", s,
+            msg ? (size_t)msg->msg_iovlen : 0, flags);
+    return n;
+}
+
+/* Spread what framing has read ahead over the buffers; it came without a name and without control data. */
+static int64_t recv_buffered(const struct pier__use *use, struct msghdr *msg, int flags)
+{
+    int64_t moved = 0;
+    for (size_t i = 0; i < msg->msg_iovlen; i++) {
+        const struct iovec *v = &msg->msg_iov[i];
+        ssize_t n = pier__buffer_drain(use->entry, v->iov_base, v->iov_len, flags);
+        moved += n;
+        if ((size_t)n < v->iov_len || flags & MSG_PEEK) break;
+    }
+    if (moved == 0) return 0;
+    msg->msg_namelen = 0;
+    msg->msg_controllen = 0;
+    msg->msg_flags = 0;
+    return moved;
+}
+
+static int64_t recv_message(const struct pier__use *use, struct msghdr *msg, int flags)
+{
+    struct pier__entry *entry = use->entry;
+    if (entry && pier__special(entry) & PIER__HAS_FAILED_BIND)
+        return atomic_load(&entry->failed_bind);
+    if (entry && pier__special(entry) & PIER__HAS_BUFFER && !(flags & (MSG_OOB | MSG_ERRQUEUE))) {
+        int64_t n = recv_buffered(use, msg, flags);
+        if (n > 0) return n;
+    }
+    socklen_t name_room = msg->msg_namelen;
+    struct pier__op op = {
+        .code = PIER_OP_RECVMSG, .fd = use->fd, .flags = flags, .with.msg_in = msg};
+    pier__limit(&op, use);
+    int64_t n = pier__remembered(entry, pier__await(&op));
+    /* The kernel tells the length that the name has, not the one it wrote (accept(2)). */
+    if (n >= 0 && msg->msg_namelen > name_room) msg->msg_namelen = name_room;
+    return n;
+}
+
+int64_t pier__recvmsg(const struct pier__use *use, struct msghdr *msg, int flags)
+{
+    int err = check(msg, /* may_split= */ true);
+    if (err < 0) return err;
+    if (msg->msg_iovlen <= PIER__IOVECS) return recv_message(use, msg, flags);
+    if (!is_stream(use)) return -EMSGSIZE;
+    size_t all = msg->msg_iovlen;
+    msg->msg_iovlen = PIER__IOVECS;
+    int64_t n = recv_message(use, msg, flags);
+    msg->msg_iovlen = all;
+    return n;
+}
+
+ssize_t pier_recvmsg(int s, struct msghdr *msg, int flags)
+{
+    pier_time began = pier__trace_begin();
+    struct pier__use use;
+    int64_t n = pier__enter(&use, s, PIER__WAITER);
+    if (n == 0) {
+        n = pier__recvmsg(&use, msg, flags);
+        if (n < 0) pier__sock_failed("receive a message on", s, &use, NULL, n);
+        pier__leave(&use);
+    } else {
+        pier__sock_failed("receive a message on", s, NULL, NULL, n);
+    }
+    if (PIER_UNLIKELY(began))
+        pier__trace_end(began, s, n, "recvmsg(%d, %zu buffers, %#x)", s,
+            msg ? (size_t)msg->msg_iovlen : 0, flags);
+    return n;
+}

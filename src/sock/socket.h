@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PIER_SOCK_SOCKET_H
+#define PIER_SOCK_SOCKET_H
+
+#include "sock/table.h"
+
+#include <stdbool.h>
+
+/* The verbs of <pier/socket.h> for use inside the library: they neither trace nor record a failure. */
+
+int pier__socket(int family, int type, int protocol);
+int pier__adopt(int fd);
+int pier__close(int s);
+int pier__bind(int s, const pier_addr *addr);
+int pier__listen(int s, int backlog);
+int pier__accept(int s, pier_addr *out_peer);
+int pier__getsockname(int s, pier_addr *out);
+int pier__settimeout(int s, int64_t timeout);
+int pier__setdeadline(int s, pier_time deadline);
+uint64_t pier__birth(int s);
+
+/* Own a descriptor that the library has just made, or close it when there is no room for it in the table: fd, or -ENOMEM. */
+int pier__own(int fd, int family, int type, int protocol, bool nonblock);
+
+/*
+ * Did the kernel connect this stream to itself? It can, when an unbound socket dials a local port that nobody listens on and
+ * happens to be given that very port (simultaneous open, RFC 9293 3.5). Go's net refuses such connections too.
+ */
+bool pier__connected_to_itself(struct pier__entry *entry, int fd);
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+#include "sock/table.h"
+
+#include "base/addr.h"
+#include "base/seam.h"
+#include "base/time.h"
+#include "base/trace.h"
+#include "sock/buffer.h"
+#include "sock/limit.h"
+#include "wait/thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+struct pier__entry pier__first_chunk[PIER__CHUNK];
+
+struct pier__entry *_Atomic pier__chunks[PIER__CHUNKS] = {pier__first_chunk};
+
+static _Atomic uint64_t births;
+static _Atomic int highest; /* the highest number that ever had an entry */
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+/* The child has one thread: whoever else was inside is gone, and so is every wait and turn. */
+static void after_fork(void)
+{
+    pier__life_unlock();
+    for (int s = 0, end = atomic_load(&highest); s <= end; s++) {
+        struct pier__entry *entry = pier__entry_at(s);
+        if (!entry || !atomic_load(&entry->life.state)) continue;
+        pier__life_after_fork(&entry->life);
+        entry->sending = entry->reading = (struct pier__turn){0};
+        entry->serving = NULL;
+    }
+    pier__thread_reenter();
+}
+
+static void watch_forks(void) { pthread_atfork(pier__life_lock, pier__life_unlock, after_fork); }
+
+static struct pier__entry *make_chunk(int fd)
+{
+    struct pier__entry *chunk = pier__allocate_zeroed(PIER__CHUNK, sizeof *chunk);
+    struct pier__entry *there = NULL;
+    if (!chunk) return NULL;
+    if (!atomic_compare_exchange_strong(&pier__chunks[fd / PIER__CHUNK], &there, chunk)) {
+        pier__seam->release(chunk); /* another thread was faster */
+        chunk = there;
+    }
+    return &chunk[fd % PIER__CHUNK];
+}
+
+/* What of this kind of socket shutdown(2) wakes. In the others a blocked call would sleep on, most of
+ * all a Unix datagram's send, which waits for the receiver's queue and not for its own. */
+static uint8_t wakes(int family, int type)
+{
+    uint8_t connect = type == SOCK_DGRAM ? PIER__WAKES_CONNECT : 0; /* does not block at all */
+    switch (family) {
+    case AF_INET:
+    case AF_INET6: return PIER__WAKES_RECV | PIER__WAKES_SEND | PIER__WAKES_CONNECT;
+    case AF_UNIX:
+        return (uint8_t)(PIER__WAKES_RECV | connect | (type == SOCK_DGRAM ? 0 : PIER__WAKES_SEND));
+    case AF_VSOCK: return type == SOCK_STREAM ? PIER__WAKES_RECV | PIER__WAKES_SEND : connect;
+    default: return connect;
+    }
+}
+
+/* What a live entry still holds of a descriptor that was replaced behind pier's back. */
+static void start_afresh(struct pier__entry *entry)
+{
+    if (!(atomic_load(&entry->life.state) & PIER__INSIDE)) pier__buffer_free(entry);
+    char scrap[64];
+    while (pier__buffer_drain(entry, scrap, sizeof scrap, 0) > 0) {
+    }
+}
+
+struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol)
+{
+    if (fd < 0 || fd >= PIER__CHUNK * PIER__CHUNKS) return NULL;
+    struct pier__entry *entry = pier__entry_at(fd);
+    if (!entry) entry = make_chunk(fd);
+    if (!entry) return NULL;
+    pthread_once(&fork_once, watch_forks);
+    if (atomic_load(&entry->life.state) & PIER__OPEN) start_afresh(entry);
+
+    entry->family = family;
+    entry->type = type;
+    entry->protocol = protocol;
+    entry->life.wakes = wakes(family, type);
+    entry->life.readable = false;
+    entry->life.trust = 0;
+    entry->mode = PIER__MODE_UNKNOWN;
+    entry->listening = entry->bound = false;
+    entry->failed_bind = entry->failed_connect = 0;
+    entry->peer_length = 0;
+    entry->deadline = PIER_NEVER;
+    entry->timeout = pier__default_timeout();
+    entry->birth = atomic_fetch_add(&births, 1) + 1;
+
+    int seen = atomic_load(&highest);
+    while (seen < fd && !atomic_compare_exchange_weak(&highest, &seen, fd)) {
+    }
+    int64_t above = entry->timeout == PIER_NEVER ? 0 : PIER__HAS_TIMEOUT;
+    if (~entry->life.wakes & (PIER__WAKES_RECV | PIER__WAKES_SEND)) above |= PIER__POLLS;
+    if (pier__trace_on) above |= PIER__TRACED;
+    above = PIER__OPEN | above << PIER__ABOVE;
+    int64_t was = atomic_load(&entry->life.state);
+    while (!atomic_compare_exchange_weak(&entry->life.state, &was, above | (was & PIER__INSIDE))) {
+    }
+    return entry;
+}
+
+int pier__entry_bury(struct pier__entry *entry, int fd)
+{
+    int64_t was = atomic_load(&entry->life.state);
+    do {
+        if (!(was & PIER__CLOSING) || was & PIER__INSIDE) return 0;
+    } while (!atomic_compare_exchange_weak(&entry->life.state, &was, 0));
+    pier__buffer_free(entry);
+    return pier__seam->close(fd);
+}
+
+int pier__enter_slowly(struct pier__use *use, struct pier__entry *entry, int said)
+{
+    if (pier__life_leave(&entry->life, use->as)) pier__entry_bury(entry, use->fd);
+    use->entry = NULL;
+    return said;
+}
+
+void pier__entry_set_peer(struct pier__entry *entry, const struct sockaddr *addr, socklen_t length)
+{
+    if (length > sizeof entry->peer) length = 0;
+    entry->peer_length = length;
+    memcpy(&entry->peer, addr, length);
+}
+
+pier_time pier__conversation_limit(const struct pier__entry *entry, int64_t *out_timeout)
+{
+    *out_timeout = PIER_NEVER;
+    if (!entry || !(pier__special(entry) & (PIER__HAS_TIMEOUT | PIER__HAS_DEADLINE)))
+        return PIER_NEVER;
+    int64_t timeout = atomic_load(&entry->timeout);
+    pier_time deadline = atomic_load(&entry->deadline);
+    if (timeout == 0) *out_timeout = 0;
+    if (timeout == 0 || timeout == PIER_NEVER) return deadline;
+    return pier__earlier(deadline, pier__point(pier__seam->now(), timeout));
+}
+
+int64_t pier__remembered(struct pier__entry *entry, int64_t code)
+{
+    if (PIER_LIKELY(!entry) || !(pier__special(entry) & PIER__HAS_FAILED_CONNECT)) return code;
+    return code == -ENOTCONN || code == -EPIPE ? atomic_load(&entry->failed_connect) : code;
+}
+
+static void ask(
+    int (*which)(int, struct sockaddr *, socklen_t *), int fd, struct pier__sockaddr *out)
+{
+    out->length = sizeof out->storage;
+    if (which(fd, (struct sockaddr *)&out->storage, &out->length) < 0) out->length = 0;
+    if (out->length > sizeof out->storage) out->length = sizeof out->storage;
+}
+
+int64_t pier__sock_failed(
+    const char *verb, int s, const struct pier__use *use, const pier_addr *target, int64_t code)
+{
+    if (code >= 0 || code == s || code == -EAGAIN || code == -EINPROGRESS) return code;
+    const struct pier__entry *entry = use ? use->entry : NULL;
+    bool told_before = entry && (code == entry->failed_bind || code == entry->failed_connect);
+    const struct pier__failure *last = pier__failure();
+    if (told_before && last->code == code && last->socket == s) return code;
+
+    struct pier__failure *failure = pier__failure_begin(verb, code);
+    failure->socket = s;
+    if (told_before) failure->verb = code == entry->failed_bind ? "bind" : "connect to";
+    if (target) {
+        pier_text text = pier_addr_text(*target);
+        memccpy(failure->target, text.text, '\0', sizeof failure->target - 1);
+    }
+    if (code == -EBADF || code == -ENOTSOCK || s < 0) return code;
+    ask(pier__seam->getsockname, s, &failure->local);
+    if (entry && entry->peer_length) {
+        failure->peer.length = entry->peer_length;
+        memcpy(&failure->peer.storage, &entry->peer, entry->peer_length);
+    } else {
+        ask(pier__seam->getpeername, s, &failure->peer);
+    }
+    return code;
+}
