@@ -29,6 +29,7 @@ static void after_fork(void)
         struct pier__entry *entry = pier__entry_at(s);
         if (!entry || !atomic_load(&entry->life.state)) continue;
         pier__life_after_fork(&entry->life);
+        pier__buffer_after_fork(entry);
         entry->sending = entry->reading = (struct pier__turn){0};
         entry->serving = NULL;
     }
