@@ -3,6 +3,7 @@
 
 #include "base/addr.h"
 #include "base/bits.h"
+#include "base/holder.h"
 #include "base/text.h"
 
 #include <pier/error.h>
@@ -86,12 +87,7 @@ static void write_addr(struct pier__text *t, const struct pier__sockaddr *a)
     pier__text_escape(t, text);
 }
 
-static bool begins_with(const char *s, const char *prefix)
-{
-    return strncmp(s, prefix, strlen(prefix)) == 0;
-}
-
-/* The length of a verb without the preposition at its end: "recv on" is 4, "bind" is 4. */
+/* The length of a verb without the preposition at its end: "receive on" is 7, "bind" is 4. */
 static int bare_length(const char *verb)
 {
     static const char *const prepositions[] = {"on", "to", "from", "for", "of", "at", "with"};
@@ -101,38 +97,50 @@ static int bare_length(const char *verb)
     return (int)strlen(verb);
 }
 
-/* The word that joins a verb with the other end. */
+/* How a verb is joined with the other end. */
 static const char *other_end(const char *verb)
 {
-    if (begins_with(verb, "recv") || begins_with(verb, "read")) return "from";
-    if (begins_with(verb, "send") || begins_with(verb, "write") || begins_with(verb, "connect"))
-        return "to";
-    return "with";
+    static const struct {
+        const char *verb, *join;
+    } joins[] = {
+        {"recv", " from "},
+        {"receive", " from "},
+        {"read", " from "},
+        {"wait to receive", " from "},
+        {"send", " to "},
+        {"write", " to "},
+        {"wait to send", " to "},
+        {"connect", " to "},
+    };
+    for (size_t i = 0; i < PIER_COUNT(joins); i++)
+        if (strncmp(verb, joins[i].verb, strlen(joins[i].verb)) == 0) return joins[i].join;
+    return ", connected to ";
 }
 
-/* What was tried, as far as it is known: "recv on 127.0.0.1:41022 from 127.0.0.1:80". */
+/* What was tried, as far as it is known: "receive on 127.0.0.1:41022 from 127.0.0.1:80". */
 static void write_deed(struct pier__text *t, const struct pier__failure *f)
 {
     const char *verb = f->verb ? f->verb : "call";
     int bare = bare_length(verb);
-    bool local = named(&f->local) || (strcmp(verb, "bind") == 0 && f->local.length > 0);
+    const char *join = other_end(verb);
     if (f->target[0]) {
         pier__text_format(t, "%s ", verb);
         pier__text_escape(t, f->target);
-    } else if (local) {
+        return;
+    }
+    if (named(&f->local) || (strcmp(verb, "bind") == 0 && f->local.length > 0)) {
         pier__text_format(t, "%s ", verb);
         write_addr(t, &f->local);
-        if (!named(&f->peer)) return;
-        pier__text_format(t, " %s ", other_end(verb));
-        write_addr(t, &f->peer);
-    } else if (named(&f->peer)) {
-        pier__text_format(t, "%.*s %s ", bare, verb, other_end(verb));
-        write_addr(t, &f->peer);
-    } else if (f->socket >= 0) {
-        pier__text_format(t, "%.*s%s socket %d", bare, verb, verb[bare] ? " on" : "", f->socket);
-    } else {
+    } else if (f->socket < 0 || (named(&f->peer) && join[0] == ' ')) {
         pier__text_format(t, "%.*s", bare, verb);
+    } else {
+        bool toward = strcmp(verb + bare, " to") == 0 || strcmp(verb + bare, " from") == 0;
+        pier__text_format(t, "%.*s%s socket %d", toward ? bare : (int)strlen(verb), verb,
+            toward ? " on" : "", f->socket);
     }
+    if (!named(&f->peer)) return;
+    pier__text_format(t, "%s", join);
+    write_addr(t, &f->peer);
 }
 
 /* Do all attempts say what the failure says anyway? One that had not ended has the code 0. */
@@ -166,12 +174,32 @@ static void write_attempts(struct pier__text *t, const struct pier__failure *f)
     pier__text_format(t, ")");
 }
 
+/*
+ * Who is in the way of a bind or a listen. What was asked for is known as the local address, or
+ * only as text; a host that is still a name is as good as any, for its port is taken.
+ */
+static void write_holder(struct pier__text *t, const struct pier__failure *f)
+{
+    char name[128] = "";
+    if (named(&f->local)) {
+        const struct sockaddr *local = (const struct sockaddr *)&f->local.storage;
+        pier__holder(local, f->local.length, f->type, name, sizeof name);
+    } else if (f->target[0]) {
+        pier_addr asked = pier_addr_parse(f->target, NULL);
+        if (asked.error) return;
+        if (asked.length == 0) asked = pier_inet6("", ntohs(asked.sa.inet.sin_port));
+        pier__holder(&asked.sa.any, asked.length, f->type, name, sizeof name);
+    }
+    if (name[0]) pier__text_format(t, ", held by %s", name);
+}
+
 static void write_reason(struct pier__text *t, const struct pier__failure *f)
 {
     pier__text_format(t, ": %s", pier_strerror(f->code));
     if (!pier_errname(f->code)) pier__text_format(t, " %d", f->code);
     if (f->moved > 0)
         pier__text_format(t, ", after %zu byte%s", f->moved, f->moved == 1 ? "" : "s");
+    if (f->code == -EADDRINUSE) write_holder(t, f);
 }
 
 /* -1 is what other libraries call a failure; the name of any other code is worth telling. */
