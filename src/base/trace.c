@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/trace.h"
 
+#include "base/addr.h"
 #include "base/seam.h"
 #include "base/text.h"
 
@@ -14,8 +15,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-void pier__addr_print(const struct sockaddr *sa, socklen_t len, char *buf, size_t size);
 
 /* How long a line may be, and how much of it is kept for result, peer and time. */
 #define LINE   1024
