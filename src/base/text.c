@@ -59,9 +59,9 @@ void pier__text_format(struct pier__text *t, const char *format, ...)
     }
 }
 
-size_t pier__text_printable(const char *at)
+size_t pier__text_printable(const char *text)
 {
-    const unsigned char *s = (const unsigned char *)at;
+    const unsigned char *s = (const unsigned char *)text;
     if (s[0] < 0x80) return s[0] >= 0x20 && s[0] != 0x7f;
     size_t n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
     if (s[0] < 0xc2 || s[0] > 0xf4) return 0;

@@ -28,8 +28,8 @@ void pier__text_more(struct pier__text *t, size_t kept);
 void pier__text_format(struct pier__text *t, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* How many bytes the printable UTF-8 character has that s begins with; 0 if it begins with none. */
-size_t pier__text_printable(const char *s);
+/* How many bytes the printable UTF-8 character has that text begins with; 0 if with none. */
+size_t pier__text_printable(const char *text);
 
 /*
  * Text that somebody else chose: what is not printable (control bytes, broken UTF-8, the
