@@ -15,7 +15,7 @@ import sys
 # Arithmetic on memory and text, and locks: what needs no world.
 PURE = re.compile(
     r"""pier_\w+
-    |mem(cpy|pcpy|move|set|cmp|r?chr|mem)|rawmemchr|explicit_bzero
+    |mem(c?cpy|pcpy|move|set|cmp|r?chr|mem)|rawmemchr|explicit_bzero
     |str(n?len|n?cmp|n?casecmp|r?chr|chrnul|n?cpy|n?cat|str|casestr|c?spn|pbrk|sep|tok_r)|stpn?cpy
     |v?snprintf|__isoc(99|23)_sscanf|(__isoc23_)?strto(l|ll|ul|ull|d|imax|umax)
     |__(mem|st[rp]n?|v?sn?printf)\w*_chk|__ctype_(b|tolower|toupper)_loc|tolower|toupper
