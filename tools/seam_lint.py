@@ -34,7 +34,6 @@ PURE = re.compile(
 ALLOWED = {
     "file": r"fopencookie|setvbuf|fclose|fileno",  # a FILE over a socket
     "idna": r"idn2_\w+",
-    "resolve": r"idn2_\w+",
 }
 
 

@@ -324,7 +324,9 @@ static int sys_thread(pthread_t *out, const pthread_attr_t *attr, void *(*start)
     return -pthread_create(out, attr, start, arg);
 }
 
-static int sys_sigmask(int how, const sigset_t *set, sigset_t *old)
+static int sys_thread_name(const char *name) { return -pthread_setname_np(pthread_self(), name); }
+
+static int sys_signal_mask(int how, const sigset_t *set, sigset_t *old)
 {
     return -pthread_sigmask(how, set, old);
 }
@@ -391,7 +393,8 @@ const struct pier__seam pier__seam_system = {
     .now = sys_now,
     .random = sys_random,
     .thread = sys_thread,
-    .sigmask = sys_sigmask,
+    .thread_name = sys_thread_name,
+    .signal_mask = sys_signal_mask,
     .sigtimedwait = sys_sigtimedwait,
     .getpid = getpid,
     .getenv = sys_getenv,
