@@ -16,6 +16,7 @@
  */
 
 struct pier__life; /* wait/life.h */
+struct pier__work; /* wait/work.h */
 struct pier__use;  /* sock/table.h */
 
 /*
@@ -65,5 +66,28 @@ ssize_t pier__lookup_take(struct pier__lookup *lookup, pier_addrinfo **out_list)
 
 /* End one that nobody waits for any more. NULL is fine. */
 void pier__lookup_leave(struct pier__lookup *lookup);
+
+/* For this room. */
+
+/* Is this the text of an IPv4 or IPv6 address, in any form? */
+bool pier__host_is_literal(const char *host);
+
+/*
+ * setipaddr of CPython: a host to its first address of a family (AF_UNSPEC: either), port 0. "" is
+ * 0.0.0.0 (PIER_EMULTIPLE for AF_UNSPEC), "<broadcast>" is 255.255.255.255.
+ */
+int pier__first_address(const char *host, int family, pier_time deadline, pier_addr *out);
+
+/* pier__work_await(), with the pool's -EAGAIN as the resolver's PIER_EAI_AGAIN. */
+int pier__ask(struct pier__work *work, struct pier__life *life, pier_time deadline);
+
+/* The code for an EAI_*; system is the -errno behind EAI_SYSTEM. */
+int pier__eai_code(int eai, int system);
+
+/* pier_gethostbyaddr(), unrecorded. */
+int64_t pier__gethostbyaddr(const char *address, pier_time deadline, pier_hostent **out);
+
+/* Text into the caller's buffer: its length, or -ENOSPC and the buffer is untouched. */
+ssize_t pier__give_text(const char *text, char *buf, size_t size);
 
 #endif
