@@ -90,7 +90,7 @@ ask() {
 # tell PREFIX NAME PATTERN: print what NAME said, which has to match.
 tell() {
     local prefix=$1 said=$folder/$2 pattern=$3
-    sed "s/^/$(printf '%-8s' "$prefix")/" "$said"
+    sed "s/^/$(printf %-8s "$prefix")/; s/\r$//" "$said"
     [ -z "$(tail -c 1 "$said")" ] || echo
     grep -qE "$pattern" "$said" || fail "$2 should have said: $pattern"
 }
@@ -137,24 +137,24 @@ greeting_over_udp() {
 start_nginx() {
     local port=$1 user=''
     [ "$(id -u)" != 0 ] || user='user root;'
-    mkdir "$folder/nginx" "$folder/www"
+    mkdir "$folder/web" "$folder/www"
     printf '<!doctype html>\n<title>pier</title>\n<p>A page from a real web server.</p>\n' \
         >"$folder/www/index.html"
-    cat >"$folder/nginx/nginx.conf" <<EOF
+    cat >"$folder/web/nginx.conf" <<EOF
 daemon off;
 $user
 worker_processes 1;
-pid $folder/nginx/pid;
-error_log $folder/nginx/error.log;
+pid $folder/web/pid;
+error_log $folder/web/error.log;
 events { worker_connections 64; }
 http {
     access_log off;
     types { text/html html; }
-    client_body_temp_path $folder/nginx/body;
-    proxy_temp_path $folder/nginx/proxy;
-    fastcgi_temp_path $folder/nginx/fastcgi;
-    uwsgi_temp_path $folder/nginx/uwsgi;
-    scgi_temp_path $folder/nginx/scgi;
+    client_body_temp_path $folder/web/body;
+    proxy_temp_path $folder/web/proxy;
+    fastcgi_temp_path $folder/web/fastcgi;
+    uwsgi_temp_path $folder/web/uwsgi;
+    scgi_temp_path $folder/web/scgi;
     server {
         listen 127.0.0.1:$port;
         root $folder/www;
@@ -162,7 +162,7 @@ http {
 }
 EOF
     start nginx "$(PATH=$PATH:/usr/sbin command -v nginx)" \
-        -p "$folder/nginx" -e "$folder/nginx/error.log" -c "$folder/nginx/nginx.conf"
+        -p "$folder/web" -e "$folder/web/error.log" -c "$folder/web/nginx.conf"
     ready nginx at_port tcp "$port" 0A
 }
 
