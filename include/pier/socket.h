@@ -218,10 +218,13 @@ PIER_API ssize_t pier_recvmsg(int s, struct msghdr *msg, int flags);
  */
 PIER_API ssize_t pier_sendfile(int s, int file, off_t *offset, size_t count);
 
-/** Wait until there is something to receive or to accept: 0, -ETIME at `deadline` or the socket's own, -ECANCELED. */
+/**
+ * Wait until there is something to receive or to accept: 0, -ETIME at `deadline` or at the socket's own, -ECANCELED. The
+ * time-out does not count here. A deadline that has passed only looks. Python: select.select([sock], [], []).
+ */
 PIER_API int pier_wait_readable(int s, pier_time deadline);
 
-/** Wait until something can be sent, or a connect has ended: 0, -ETIME, -ECANCELED. */
+/** The same until something can be sent, or a connect has ended. Python: select.select([], [sock], []). */
 PIER_API int pier_wait_writable(int s, pier_time deadline);
 
 /**

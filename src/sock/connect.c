@@ -10,8 +10,8 @@
 
 #include <errno.h>
 
-/* Remember that bind or connect failed, and where it was meant to go; or, with code 0, that one succeeded. */
-static void remember(struct pier__entry *entry, int64_t bit, int code, const pier_addr *addr)
+/* Remember that bind or connect failed; or, with code 0, that one succeeded. */
+static void remember(struct pier__entry *entry, int64_t bit, int code)
 {
     if (!entry) return;
     if (code == 0) {
@@ -20,7 +20,6 @@ static void remember(struct pier__entry *entry, int64_t bit, int code, const pie
     }
     atomic_store(bit == PIER__HAS_FAILED_BIND ? &entry->failed_bind : &entry->failed_connect, code);
     pier__mark_special(entry, bit, true);
-    if (addr->length) pier__entry_set_peer(entry, &addr->sa.any, addr->length);
 }
 
 /* Complete an address for this socket, under its limits. */
@@ -42,7 +41,7 @@ static int bind_in(const struct pier__use *use, pier_addr *addr)
     pier_time limit = pier__conversation_limit(use->entry, &timeout);
     int err = complete(use, addr, timeout, limit, /* passive= */ true);
     if (err == 0) err = pier__seam->bind(use->fd, &addr->sa.any, addr->length);
-    remember(use->entry, PIER__HAS_FAILED_BIND, err, addr);
+    remember(use->entry, PIER__HAS_FAILED_BIND, err);
     if (err == 0 && use->entry) atomic_store(&use->entry->bound, true);
     return err;
 }
@@ -254,10 +253,10 @@ static int connect_to(const struct pier__use *use, pier_addr *addr)
     pier_time limit = pier__conversation_limit(use->entry, &timeout);
     int err = complete(use, addr, timeout, limit, /* passive= */ false);
     if (err == 0) err = connect_in(use, addr, timeout, limit);
-    if (err == 0 || leaves_unconnected(err))
-        remember(use->entry, PIER__HAS_FAILED_CONNECT, err, addr);
-    if (use->entry && (err == 0 || err == -EINPROGRESS))
-        pier__entry_set_peer(use->entry, &addr->sa.any, addr->length);
+    if (err == 0 || leaves_unconnected(err)) remember(use->entry, PIER__HAS_FAILED_CONNECT, err);
+    bool to_nobody = addr->sa.any.sa_family == AF_UNSPEC; /* which dissolves a connection */
+    if (use->entry && addr->length)
+        pier__entry_set_peer(use->entry, &addr->sa.any, to_nobody ? 0 : addr->length);
     return err;
 }
 

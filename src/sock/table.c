@@ -88,7 +88,7 @@ struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol)
     entry->protocol = protocol;
     entry->life.wakes = wakes(family, type);
     entry->life.readable = false;
-    entry->life.trust = 0;
+    entry->life.guess = (struct pier__guess){0};
     entry->mode = PIER__MODE_UNKNOWN;
     entry->listening = entry->bound = false;
     entry->failed_bind = entry->failed_connect = 0;

@@ -7,12 +7,8 @@
 
 #include <errno.h>
 
-/*
- * A try that the readable mark suggested either saves a poll or wastes a system call. It is made
- * only while at least as many were saved as wasted, so whatever the peer does, a socket costs at most one
- * call more than polling first would, and usually far fewer. The bound lets it unlearn soon.
- */
-#define TRUST_MOST 8
+#define GUESS_MOST    8 /* calls saved that are remembered */
+#define PAUSE_LONGEST 5 /* the longest pause after wrong guesses, as a power of 2 */
 
 /*
  * Poll may call a descriptor ready whose call says EAGAIN again and again: an unconnected AF_UNIX
@@ -30,6 +26,11 @@ struct wait {
 
 static bool is_receive(const struct pier__op *op) { return op->code <= PIER_OP_RECVMSG; }
 
+static bool is_send(const struct pier__op *op)
+{
+    return !is_receive(op) && op->code <= PIER_OP_SENDFILE;
+}
+
 static bool is_unlimited(const struct pier__op *op)
 {
     return op->timeout == PIER_NEVER && op->deadline == PIER_NEVER;
@@ -39,7 +40,7 @@ static bool is_unlimited(const struct pier__op *op)
 static bool shutdown_wakes(const struct pier__op *op)
 {
     if (is_receive(op)) return op->life->wakes & PIER__WAKES_RECV;
-    if (op->code <= PIER_OP_SENDFILE) return op->life->wakes & PIER__WAKES_SEND;
+    if (is_send(op)) return op->life->wakes & PIER__WAKES_SEND;
     return op->code == PIER_OP_CONNECT && op->life->wakes & PIER__WAKES_CONNECT;
 }
 
@@ -113,21 +114,49 @@ static bool has_mark(const struct pier__op *op)
     return op->life && op->stream && op->code <= PIER_OP_RECVFROM;
 }
 
+static uint8_t get(_Atomic uint8_t *field)
+{
+    return atomic_load_explicit(field, memory_order_relaxed);
+}
+
+static void set(_Atomic uint8_t *field, int value)
+{
+    atomic_store_explicit(field, (uint8_t)value, memory_order_relaxed);
+}
+
+static void call_saved(struct pier__guess *guess)
+{
+    if (get(&guess->saved) < GUESS_MOST) set(&guess->saved, get(&guess->saved) + 1);
+}
+
 static bool guess_readable(const struct pier__op *op)
 {
-    return has_mark(op) && atomic_load_explicit(&op->life->readable, memory_order_relaxed) &&
-           atomic_load_explicit(&op->life->trust, memory_order_relaxed) >= 0;
+    if (!has_mark(op) || !atomic_load_explicit(&op->life->readable, memory_order_relaxed))
+        return false;
+    struct pier__guess *guess = &op->life->guess;
+    if (get(&guess->pause) > 0) {
+        set(&guess->pause, get(&guess->pause) - 1);
+        return false;
+    }
+    return get(&guess->saved) > 0;
 }
 
 /* Keep the mark: what this result says about the next receive, and whether the guess was right. */
 static void learn(struct pier__op *op, int64_t n, bool guessed)
 {
-    int8_t trust = atomic_load_explicit(&op->life->trust, memory_order_relaxed);
-    if (guessed && n == -EAGAIN) trust--;
-    if (guessed && n > 0 && trust < TRUST_MOST) trust++;
-    atomic_store_explicit(&op->life->trust, trust, memory_order_relaxed);
+    struct pier__guess *guess = &op->life->guess;
     bool filled = n > 0 && (size_t)n == op->with.in.len;
     atomic_store_explicit(&op->life->readable, filled, memory_order_relaxed);
+    if (!guessed) return;
+    if (n != -EAGAIN) {
+        call_saved(guess);
+        set(&guess->wrong, 0);
+        return;
+    }
+    int wrong = get(&guess->wrong);
+    set(&guess->saved, get(&guess->saved) - 1);
+    set(&guess->pause, 1 << (wrong < PAUSE_LONGEST ? wrong : PAUSE_LONGEST));
+    set(&guess->wrong, wrong < PAUSE_LONGEST ? wrong + 1 : wrong);
 }
 
 /* Is the first move to try, or to poll? */
@@ -162,6 +191,7 @@ static int64_t await_limited(struct pier__op *op)
             int64_t n = pier__op_try(op, /* wait= */ false);
             if (has_mark(op)) learn(op, n, guessed);
             if (!must_wait(&w, n)) {
+                if (w.limit == 0 && is_send(op) && op->life) call_saved(&op->life->guess);
                 if (n != -EINTR) return settle(op, n);
                 n = interrupted(op);
                 if (n < 0) return n;

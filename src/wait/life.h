@@ -46,12 +46,23 @@ struct pier__waiter {
     int wakefd;
 };
 
+/*
+ * Whether to believe the readable mark under a limit, where receives poll first. A right guess saves
+ * that poll, a wrong one wastes a call. Guesses are paid for with calls saved before, so a socket never makes
+ * more than polling first would; and after a wrong one the mark is passed over for a while, longer each time.
+ */
+struct pier__guess {
+    _Atomic uint8_t saved; /* calls to spend, at most GUESS_MOST */
+    _Atomic uint8_t pause; /* how many marks are still passed over */
+    _Atomic uint8_t wrong; /* how many guesses in a row were wrong */
+};
+
 struct pier__life {
     _Atomic int64_t state;
     struct pier__waiter *waiters; /* under the one lock of life.c */
     uint8_t wakes;                /* bits of enum pier__wakes */
     _Atomic bool readable;        /* the readable mark: the last receive filled its buffer */
-    _Atomic int8_t trust;         /* system calls that the mark saved, less those it wasted */
+    struct pier__guess guess;
 };
 
 /* Step inside. 1: entered; 0: pier does not own this number; -EBADF: it is closing. The caller leaves in each case. */
