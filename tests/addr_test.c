@@ -134,11 +134,8 @@ TEST(a_name_stays_text_until_it_is_looked_up)
 TEST(names_of_every_shape_a_resolver_may_know_pass)
 {
     static const char *const good[] = {"a", "localhost", "example.com.", "_sip._tcp.example.com",
-        "xn--bcher-kva.example",
-        "b\xc3\xbc"
-        "cher.example",
-        "1und1.de", "1.2.3.4.in-addr.arpa", "my_host-1", "0x1g", "a.0x1g", "1.2.3.4a", "-",
-        "<any>"};
+        "xn--bcher-kva.example", "\xc3\xbc.example", "1und1.de", "1.2.3.4.in-addr.arpa",
+        "my_host-1", "0x1g", "a.0x1g", "1.2.3.4a", "-", "<any>"};
     for (size_t i = 0; i < PIER_COUNT(good); i++) {
         pier_addr a = pier_inet(good[i], 1);
         assert_int_equal(a.error, 0);

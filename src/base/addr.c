@@ -362,7 +362,9 @@ static bool equal_vsock(const pier_addr *a, const pier_addr *b)
  */
 static bool equal_bytes(const pier_addr *a, const pier_addr *b)
 {
-    return memcmp(&a->sa, &b->sa, a->length > b->length ? a->length : b->length) == 0;
+    size_t size = a->length > b->length ? a->length : b->length;
+    if (a->pending) size = sizeof a->sa;
+    return memcmp(&a->sa, &b->sa, size) == 0;
 }
 
 bool pier_addr_equal(pier_addr a, pier_addr b)
@@ -386,7 +388,6 @@ bool pier_addr_equal(pier_addr a, pier_addr b)
         holds(&b, family, sizeof(struct sockaddr_vm))) {
         return equal_vsock(&a, &b);
     }
-    if (a.pending) return memcmp(&a.sa, &b.sa, sizeof a.sa) == 0;
     return equal_bytes(&a, &b);
 }
 

@@ -79,9 +79,7 @@ static pier_addr parse_unix(const char *text)
     return pier_unix(name);
 }
 
-_Static_assert(VMADDR_CID_ANY == VMADDR_PORT_ANY, "one word for both");
-
-/* A part of "vsock:2:1024": a number or "any". */
+/* A part of "vsock:2:1024": a number or "any", VMADDR_CID_ANY and VMADDR_PORT_ANY alike. */
 static int read_vsock_part(const char *text, size_t length, uint32_t *out)
 {
     char part[16];
