@@ -3,9 +3,11 @@
 #include "base/seam.h"
 #include "harness.h"
 
+#include <fcntl.h>
 #include <net/if.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void *own_seam(void *arg)
@@ -53,3 +55,44 @@ TEST(descriptors_are_counted)
     close(fd);
     assert_int_equal(test_fd_count(), before);
 }
+
+/* The exit status of a test that runs on its own, unheard; -1 if a signal killed it. */
+static int status_of(const char *id)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        (void)dup2(null, STDOUT_FILENO);
+        (void)dup2(null, STDERR_FILENO);
+        execl("/proc/self/exe", "pier_tests", id, (char *)NULL);
+        _exit(127);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST(a_descriptor_left_open_fails_the_test)
+{
+    assert_int_equal(status_of("specimens/leaves_a_descriptor_open"), 1);
+}
+
+TEST(a_foreign_descriptor_closed_fails_the_test)
+{
+    assert_int_equal(status_of("specimens/closes_a_descriptor_it_found"), 1);
+}
+
+TEST(a_changed_sigpipe_fails_the_test)
+{
+    assert_int_equal(status_of("specimens/changes_sigpipe"), 1);
+}
+
+TEST(a_failed_assert_ends_the_process_in_every_thread)
+{
+    assert_int_equal(status_of("specimens/fails_an_assert"), 1);
+    assert_int_equal(status_of("specimens/fails_an_assert_in_a_thread"), 1);
+    assert_int_equal(status_of("specimens/aborts"), 1);
+}
+
+TEST(a_skipped_test_exits_with_77) { assert_int_equal(status_of("specimens/is_skipped"), 77); }
