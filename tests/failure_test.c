@@ -169,6 +169,15 @@ TEST(a_socket_of_which_nothing_is_known_is_told_by_its_number)
     assert_string_equal(pier_error(), "set the deadline of socket 5: Bad file descriptor");
 }
 
+TEST(a_verb_that_goes_to_the_other_end_tells_that_end)
+{
+    struct pier__failure *f = begin("connect to", -ETIMEDOUT, NULL);
+    f->socket = 5;
+    f->local = at(pier_inet("127.0.0.1", 41022));
+    f->peer = at(pier_inet("192.0.2.1", 80));
+    assert_string_equal(pier_error(), "connect to 192.0.2.1:80: Connection timed out");
+}
+
 TEST(an_end_without_a_port_says_nothing)
 {
     struct pier__failure *f = begin("receive on", -ENOTCONN, NULL);
@@ -179,12 +188,14 @@ TEST(an_end_without_a_port_says_nothing)
     assert_string_equal(pier_error(), "receive on socket 5: Transport endpoint is not connected");
 }
 
-TEST(a_bind_tells_the_address_that_was_asked_for_even_without_a_port)
+TEST(a_bind_tells_the_address_that_was_asked_for)
 {
-    struct pier__failure *f = begin("bind", -EADDRNOTAVAIL, NULL);
+    struct pier__failure *f = begin("bind", -EADDRNOTAVAIL, "192.0.2.1:0");
     f->socket = 5;
-    f->local = at(pier_inet("192.0.2.1", 0));
+    f->local = at(pier_inet("", 0));
     assert_string_equal(pier_error(), "bind 192.0.2.1:0: Cannot assign requested address");
+    f->target[0] = '\0';
+    assert_string_equal(pier_error(), "bind socket 5: Cannot assign requested address");
 }
 
 TEST(the_bytes_that_moved_are_told)

@@ -6,6 +6,7 @@
 #include "harness.h"
 
 #include <pier/error.h>
+#include <pier/socket.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -107,6 +108,28 @@ TEST(a_refused_bind_tells_who_holds_the_port)
 
     (void)snprintf(expected, sizeof expected, "bind %s: Address already in use", f->target);
     assert_string_equal(pier_error(), expected);
+}
+
+TEST(pier_bind_names_the_holder_of_its_own_protocol)
+{
+    struct other tcp = start("tcpd", pier_inet("127.0.0.1", 0), SOCK_STREAM);
+    struct other udp = start("udpd", pier_inet("127.0.0.1", 0), SOCK_DGRAM);
+    int s = pier_socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(pier_bind(s, with_port(pier_inet("", 0), &tcp)), -EADDRINUSE);
+    char expected[1024];
+    (void)snprintf(expected, sizeof expected, "bind 0.0.0.0:%d: Address already in use, held by %s",
+        pier_addr_port(tcp.addr), tcp.name);
+    assert_string_equal(pier_error(), expected);
+    assert_int_equal(pier_listen(s, 5), -EADDRINUSE); /* which is the bind's error */
+    assert_string_equal(pier_error(), expected);
+    assert_int_equal(pier_close(s), 0);
+
+    s = pier_socket(AF_INET, SOCK_DGRAM, 0);
+    assert_int_equal(pier_bind(s, udp.addr), -EADDRINUSE);
+    assert_non_null(strstr(pier_error(), udp.name));
+    assert_int_equal(pier_close(s), 0);
+    stop(&udp);
+    stop(&tcp);
 }
 
 TEST(a_wildcard_and_a_specific_address_are_in_each_others_way)
@@ -240,7 +263,8 @@ static int wire;
 
 static int open_wire(const char *path, int flags, mode_t mode)
 {
-    if (strstr(path, "/net/tcp") && !strstr(path, "/net/tcp6")) return fcntl(wire, F_DUPFD_CLOEXEC, 0);
+    if (strstr(path, "/net/tcp") && !strstr(path, "/net/tcp6"))
+        return fcntl(wire, F_DUPFD_CLOEXEC, 0);
     return pier__seam_system.open(path, flags, mode);
 }
 

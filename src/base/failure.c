@@ -117,6 +117,18 @@ static const char *other_end(const char *verb)
     return ", connected to ";
 }
 
+/* A verb whose object is the other end: "connect to", "send to". */
+static void write_deed_toward(struct pier__text *t, const struct pier__failure *f, int bare)
+{
+    if (named(&f->peer)) {
+        pier__text_format(t, "%s ", f->verb);
+        write_addr(t, &f->peer);
+    } else {
+        pier__text_format(t, "%.*s", bare, f->verb);
+        if (f->socket >= 0) pier__text_format(t, " on socket %d", f->socket);
+    }
+}
+
 /* What was tried, as far as it is known: "receive on 127.0.0.1:41022 from 127.0.0.1:80". */
 static void write_deed(struct pier__text *t, const struct pier__failure *f)
 {
@@ -128,15 +140,17 @@ static void write_deed(struct pier__text *t, const struct pier__failure *f)
         pier__text_escape(t, f->target);
         return;
     }
-    if (named(&f->local) || (strcmp(verb, "bind") == 0 && f->local.length > 0)) {
+    if (strcmp(verb + bare, " to") == 0 || strcmp(verb + bare, " from") == 0) {
+        write_deed_toward(t, f, bare);
+        return;
+    }
+    if (named(&f->local)) {
         pier__text_format(t, "%s ", verb);
         write_addr(t, &f->local);
     } else if (f->socket < 0 || (named(&f->peer) && join[0] == ' ')) {
         pier__text_format(t, "%.*s", bare, verb);
     } else {
-        bool toward = strcmp(verb + bare, " to") == 0 || strcmp(verb + bare, " from") == 0;
-        pier__text_format(t, "%.*s%s socket %d", toward ? bare : (int)strlen(verb), verb,
-            toward ? " on" : "", f->socket);
+        pier__text_format(t, "%s socket %d", verb, f->socket);
     }
     if (!named(&f->peer)) return;
     pier__text_format(t, "%s", join);

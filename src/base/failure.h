@@ -29,7 +29,7 @@ struct pier__failure {
     int type;                          /* SOCK_STREAM, SOCK_DGRAM; 0: not known */
     size_t moved;                      /* bytes that had moved */
     bool stranger;                     /* a negative handle that no failed call returned */
-    struct pier__sockaddr local, peer; /* local: for a bind, the address asked for */
+    struct pier__sockaddr local, peer;
     char target[300];       /* the address, host or name as the caller gave it; "" if none */
     unsigned attempt_count; /* all attempts, of which the first PIER__ATTEMPTS are kept */
     struct {

@@ -171,12 +171,20 @@ int64_t pier__sock_failed(
 
     struct pier__failure *failure = pier__failure_begin(verb, code);
     failure->socket = s;
-    if (told_before) failure->verb = code == entry->failed_bind ? "bind" : "connect to";
-    if (target) {
+    if (told_before) {
+        failure->verb = code == entry->failed_bind ? "bind" : "connect to";
+        if (code != entry->failed_bind && entry->peer_length)
+            pier__addr_print(
+                &entry->peer.any, entry->peer_length, failure->target, sizeof failure->target);
+    } else if (target && target->error == 0) {
         pier_text text = pier_addr_text(*target);
         memccpy(failure->target, text.text, '\0', sizeof failure->target - 1);
     }
     if (code == -EBADF || code == -ENOTSOCK || s < 0) return code;
+    if (code == -EADDRINUSE) {
+        socklen_t size = sizeof failure->type; /* TCP ports and UDP ports have different holders */
+        pier__seam->getsockopt(s, SOL_SOCKET, SO_TYPE, &failure->type, &size);
+    }
     ask(pier__seam->getsockname, s, &failure->local);
     if (entry && entry->peer_length) {
         failure->peer.length = entry->peer_length;
