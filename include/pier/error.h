@@ -114,7 +114,7 @@ PIER_API const char *pier_errname(ssize_t code);
 /**
  * The exception that Python raises for a code: "ConnectionRefusedError",
  * "TimeoutError", "gaierror", "OverflowError". "OSError" when it has none of its
- * own, NULL for a number that is no code.
+ * own, NULL for 0 and for a number that is no code.
  *
  * Ownership: a constant, nothing to free. Threads: any. Python: PEP 3151.
  */
@@ -122,7 +122,8 @@ PIER_API const char *pier_errexception(ssize_t code);
 
 /**
  * The code that has this name: pier_errcode("ECONNREFUSED") is -ECONNREFUSED. The
- * names are those of pier_errname(). Returns 0 for "OK" and for an unknown name.
+ * names are those of pier_errname(), and EWOULDBLOCK, ENOTSUP and EDEADLOCK. Returns 0
+ * for "OK" and for an unknown name.
  *
  * Threads: any. Python: getattr(errno, name).
  */

@@ -22,7 +22,7 @@
  * and prints
  *
  *     pier[812.1] bind(3, 0.0.0.0:80) = -EADDRINUSE (Address already in use)  0.000021 s
- *     pier[812.1] recv(4, "Thank you for c"..., 1024) = 24  127.0.0.1:12345  0.000107 s
+ *     pier[812.1] recv(4, "Thank you for connecting", 1024) = 24  127.0.0.1:12345  0.000107 s
  */
 extern bool pier__trace_on PIER_HIDDEN;
 
@@ -42,8 +42,10 @@ static inline pier_time pier__trace_begin(void)
 void pier__trace_end(pier_time began, int s, int64_t result, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* The first bytes of a buffer as "a\r\n"... in static room for a trace line; borrowed until the
- * thread's next call. Negative n (a failed receive) gives "". */
+/*
+ * The first bytes of a buffer as C source has them, "a\r\n"..., for a trace line; borrowed until
+ * the thread's next call. A negative n (a failed receive) gives "".
+ */
 const char *pier__trace_bytes(const void *buf, int64_t n);
 
 #endif
