@@ -5,4 +5,4 @@ set -eu
 cd "$(dirname "$0")/.."
 how=(-i)
 [ "${1:-}" != --check ] || how=(--dry-run -Werror)
-find src include tests cli examples bench -name '*.[ch]' -print0 | xargs -0 clang-format "${how[@]}"
+find . -path ./build -prune -o -name '*.[ch]' -print0 | xargs -0 clang-format "${how[@]}"
