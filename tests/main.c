@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -74,9 +75,10 @@ static struct harness_test **sorted(size_t *out_count)
 /* What each descriptor number refers to, to tell a leak from what was there. */
 struct fd_table {
     int count;
-    struct {
+    struct open_fd {
         int fd;
-        char target[120];
+        struct stat st;   /* which file it is, whatever the path to it is called by now */
+        char target[120]; /* for people */
     } open[256];
 };
 
@@ -89,18 +91,23 @@ static void list_fds(struct fd_table *out)
         if (entry->d_name[0] == '.') continue;
         int fd = (int)strtol(entry->d_name, NULL, 10);
         if (fd == dirfd(dir) || out->count == 256) continue;
-        ssize_t n = readlinkat(dirfd(dir), entry->d_name, out->open[out->count].target,
-            sizeof out->open[0].target - 1);
-        out->open[out->count].target[n > 0 ? n : 0] = '\0';
-        out->open[out->count++].fd = fd;
+        struct open_fd *it = &out->open[out->count++];
+        ssize_t n = readlinkat(dirfd(dir), entry->d_name, it->target, sizeof it->target - 1);
+        it->target[n > 0 ? n : 0] = '\0';
+        it->fd = fd;
+        (void)fstat(fd, &it->st);
     }
     closedir(dir);
 }
 
-static bool has_fd(const struct fd_table *table, int fd, const char *target)
+static bool has_fd(const struct fd_table *table, const struct open_fd *wanted)
 {
-    for (int i = 0; i < table->count; i++)
-        if (table->open[i].fd == fd && strcmp(table->open[i].target, target) == 0) return true;
+    for (int i = 0; i < table->count; i++) {
+        const struct open_fd *it = &table->open[i];
+        if (it->fd == wanted->fd && it->st.st_dev == wanted->st.st_dev &&
+            it->st.st_ino == wanted->st.st_ino)
+            return true;
+    }
     return false;
 }
 
@@ -109,7 +116,7 @@ static int difference(const struct fd_table *a, const struct fd_table *b, const 
 {
     int count = 0;
     for (int i = 0; i < a->count; i++) {
-        if (has_fd(b, a->open[i].fd, a->open[i].target)) continue;
+        if (has_fd(b, &a->open[i])) continue;
         if (print) fprintf(stderr, "%s: %d (%s)\n", print, a->open[i].fd, a->open[i].target);
         count++;
     }

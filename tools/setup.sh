@@ -14,7 +14,7 @@ packages_of() {
     build) echo gcc libc6-dev cmake ninja-build pkg-config libidn2-dev ;;
     test) echo libcmocka-dev python3 ;;
     run) echo nginx-light ;;
-    check) echo g++ clang clang-tidy clang-format libclang-rt-14-dev python3 ;;
+    check) echo g++ clang clang-tidy clang-format libclang-rt-14-dev libunistring-dev python3 ;;
     docs) echo doxygen ;;
     bench) echo valgrind ;;
     *)
