@@ -63,7 +63,8 @@ int pier_bind(int s, pier_addr addr)
     int err = pier__bind(s, &addr);
     if (PIER_UNLIKELY(began))
         pier__trace_end(began, -1, err, "bind(%d, %s)", s, pier_addr_text(addr).text);
-    return (int)pier__sock_failed("bind", s, NULL, &addr, err);
+    struct pier__use use = {.fd = s, .entry = s < 0 ? NULL : pier__entry_at(s)};
+    return (int)pier__sock_failed("bind", s, &use, &addr, err);
 }
 
 int pier__listen(int s, int backlog)

@@ -171,6 +171,7 @@ int64_t pier__sock_failed(
 
     struct pier__failure *failure = pier__failure_begin(verb, code);
     failure->socket = s;
+    failure->type = entry ? entry->type : 0;
     if (told_before) {
         failure->verb = code == entry->failed_bind ? "bind" : "connect to";
         if (code != entry->failed_bind && entry->peer_length)
