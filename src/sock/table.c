@@ -165,7 +165,8 @@ int64_t pier__sock_failed(
 {
     if (code >= 0 || code == s || code == -EAGAIN || code == -EINPROGRESS) return code;
     const struct pier__entry *entry = use ? use->entry : NULL;
-    bool told_before = entry && (code == entry->failed_bind || code == entry->failed_connect);
+    bool told_before =
+        entry && !target && (code == entry->failed_bind || code == entry->failed_connect);
     const struct pier__failure *last = pier__failure();
     if (told_before && last->code == code && last->socket == s) return code;
 
