@@ -76,7 +76,8 @@ static inline int pier__life_enter(struct pier__life *life, int64_t as)
 /* Step out. True when the descriptor is closing, and perhaps nobody is left inside. */
 static inline bool pier__life_leave(struct pier__life *life, int64_t as)
 {
-    return PIER_UNLIKELY(__atomic_sub_fetch(&life->state, as, __ATOMIC_ACQ_REL) < 0);
+    int64_t was = atomic_fetch_sub_explicit(&life->state, as, memory_order_acq_rel);
+    return PIER_UNLIKELY(was - as < 0);
 }
 
 static inline bool pier__life_closing(struct pier__life *life)
