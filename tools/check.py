@@ -35,7 +35,7 @@ SANITIZERS = {
 
 def build(preset, *options):
     return [["cmake", "--preset", preset, "--log-level=NOTICE", *options],
-            ["cmake", "--build", "--preset", preset, "-j", JOBS]]
+            ["cmake", "--build", "--preset", preset, "-j", JOBS, "--", "-k", "0"]]
 
 
 def suite(preset):
