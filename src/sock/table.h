@@ -102,7 +102,10 @@ int pier__enter_slowly(struct pier__use *use, struct pier__entry *entry, int sai
  */
 static inline int pier__enter(struct pier__use *use, int s, int64_t as)
 {
-    if (PIER_UNLIKELY(s < 0)) return pier__passed_on(s);
+    if (PIER_UNLIKELY(s < 0)) {
+        pier__passed_on(s);
+        return s; /* negative, as clang-tidy can see here */
+    }
     struct pier__entry *entry = pier__entry_at(s);
     *use = (struct pier__use){.fd = s, .entry = entry, .as = as};
     if (PIER_UNLIKELY(!entry)) return 0;
