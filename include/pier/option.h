@@ -45,6 +45,7 @@ PIER_API int pier_setsockopt_int(int s, int level, int name, int64_t value);
 enum pier_option_type {
     PIER_OPTION_BOOL,      /**< An int that is 0 or 1. */
     PIER_OPTION_INT,       /**< An int. */
+    PIER_OPTION_UINT,      /**< An unsigned int: a mark, a set of flags. */
     PIER_OPTION_UINT64,    /**< A 64-bit number. */
     PIER_OPTION_LINGER,    /**< struct linger: "off" or seconds. */
     PIER_OPTION_TIMEVAL,   /**< struct timeval: seconds. */
@@ -70,11 +71,15 @@ PIER_API const pier_option *pier_option_list(size_t *out_count);
 
 /**
  * Read an option by name, as text: "1", "87380", "off", "cubic", "0.5", "01020304" (bytes in hexadecimal).
- * Returns the length of the text, PIER_ENOOPT for an unknown name, -ENOSPC if `buf` is too small.
+ * Returns the length of the text, PIER_ENOOPT for an unknown name, -ENOSPC if `buf` is too small; it is unchanged then.
  */
 PIER_API ssize_t pier_getsockopt_text(int s, const char *name, char *buf, size_t size);
 
-/** Set an option by name from the same text. Returns 0, PIER_ENOOPT, -EINVAL for text that does not fit its type, PIER_ERANGE. */
+/**
+ * Set an option by name from the same text; a switch may be "on" or "off", a number hexadecimal ("0x10"), an interface a name.
+ * Returns 0, PIER_ENOOPT, -EINVAL for text that does not fit its type, PIER_ERANGE, or for an interface PIER_ENOINTERFACE or
+ * PIER_EIFNAMELEN.
+ */
 PIER_API int pier_setsockopt_text(int s, const char *name, const char *text);
 
 PIER_END_DECLS
