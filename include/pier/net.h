@@ -58,20 +58,23 @@ PIER_API int pier_create_connection(const char *address, const pier_connection_o
 typedef struct pier_server_opts {
     /** AF_INET: IPv4 only. AF_INET6: IPv6 only. 0: what the text says, both for ":port". */
     int family;
-    int backlog; /**< How many clients may queue; 0: SOMAXCONN. */
+    int backlog; /**< How many clients may queue; 0: as many as net.core.somaxconn allows. */
     /** SO_REUSEPORT: other sockets, of this user, may listen on the same port. */
     bool reuse_port;
     bool no_reuse_address; /**< Do not set SO_REUSEADDR. */
-    int mode;              /**< Permissions of a Unix path, as 0660; 0: what umask leaves. */
-    uint64_t reserved[4];  /**< Zero. */
+    int mode; /**< Permissions of a Unix path, as 0660, whatever umask is; 0: what umask leaves. */
+    uint64_t reserved[4]; /**< Zero. */
 } pier_server_opts;
 
 /**
  * A listening stream socket on an address in the text form. ":port" listens on both families where the host has IPv6, else on
- * IPv4. A Unix path left behind by a server that is gone (nobody answers on it) is removed first; one that is in use is
- * -EADDRINUSE, and what is not a socket is never removed. Port 0 lets the kernel choose: ask pier_getsockname().
+ * IPv4; "[::]:port" on IPv6 alone; a name on the first of its addresses that this host has. A Unix path left behind by a server
+ * that is gone (nobody answers on it, asked twice) is removed first; one that is in use is -EADDRINUSE, and what is not a socket is
+ * never removed. Port 0 lets the kernel choose: ask pier_getsockname(). pier_close() leaves a Unix path where it is.
  *
- * Returns the socket, which the caller closes. `opts` may be NULL. Threads: any. Python: socket.create_server.
+ * Returns the socket, which the caller closes. Errors: those of pier_addr_parse(), pier_getaddrinfo() and bind(2); -EINVAL for a negative
+ * backlog, and for a mode beyond 0777 or for a name that has none (abstract); -EOPNOTSUPP for `reuse_port` on a Unix address.
+ * `opts` may be NULL. Threads: any. Python: socket.create_server.
  */
 PIER_API int pier_create_server(const char *address, const pier_server_opts *opts);
 
