@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <resolv.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -264,6 +265,8 @@ static int sys_getnameinfo(const struct sockaddr *addr, socklen_t len, char *hos
     return n;
 }
 
+static void sys_forget_resolver(void) { memset(&_res, 0, sizeof _res); }
+
 static int sys_gethostbyname(const char *name, int family, struct hostent *result, char *buf,
     size_t size, struct hostent **found, int *herr)
 {
@@ -379,6 +382,7 @@ const struct pier__seam pier__seam_system = {
     .getaddrinfo = sys_getaddrinfo,
     .freeaddrinfo = freeaddrinfo,
     .getnameinfo = sys_getnameinfo,
+    .forget_resolver = sys_forget_resolver,
     .gethostbyname = sys_gethostbyname,
     .gethostbyaddr = sys_gethostbyaddr,
     .getservbyname = sys_getservbyname,

@@ -76,6 +76,8 @@ struct pier__seam {
     void (*freeaddrinfo)(struct addrinfo *list);
     int (*getnameinfo)(const struct sockaddr *addr, socklen_t len, char *host, socklen_t hostlen,
         char *service, socklen_t servicelen, int flags, int *system);
+    void (*forget_resolver)(
+        void); /* begin afresh in this thread, as if nothing had been looked up */
     /* 0 with *found NULL or not; -ERANGE: buffer too small; *herr as h_errno */
     int (*gethostbyname)(const char *name, int family, struct hostent *result, char *buf,
         size_t size, struct hostent **found, int *herr);

@@ -118,6 +118,12 @@ static void *serve(void *unused)
     (void)unused;
     (void)pier__seam->thread_name("pier-resolve");
     pthread_mutex_lock(&pool.lock);
+    /*
+     * In a forked child, glibc (seen in 2.36) gives new threads the stacks of those that are gone, and with
+     * one the resolver's state of a look-up that was under way: its socket, shared with the
+     * parent, which would take the answer.
+     */
+    if (pool.generation > 0) pier__seam->forget_resolver();
     for (struct pier__work *work; (work = take());) {
         run(work);
     }
@@ -231,7 +237,7 @@ int pier__work_await(struct pier__work *work, struct pier__life *life, pier_time
         pier__work_here(work);
         return 0;
     }
-    int64_t err = pier__work_start(work);
+    int64_t err = pier__seam->now() >= deadline ? -ETIME : pier__work_start(work);
     if (err < 0) {
         work->drop(work);
         return (int)err;
