@@ -171,7 +171,7 @@ TEST(a_host_with_a_colon_is_ipv6_or_wrong)
 TEST(hosts_that_no_resolver_could_know_are_refused)
 {
     static const char *const bad[] = {".", "..", ".a", "a..b", "a..", " ", "a b", "a\tb", "a\n",
-        "\x7f", "a\x01", "[a]", "a]", "http://"};
+        "\x7f", "a\x01", "[a]", "a]", "(a)", "a(", "http://"};
     for (size_t i = 0; i < PIER_COUNT(bad) - 1; i++)
         assert_error(pier_inet(bad[i], 1), PIER_EHOSTTEXT);
     assert_error(pier_inet("http://x", 1), PIER_EIPTEXT); /* the colon */

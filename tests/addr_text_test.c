@@ -406,6 +406,9 @@ TEST(text_that_stands_for_nothing_is_not_read_as_an_address)
     assert_true(code(pier_addr_text(pier_inet("h", -1)).text) < 0);
     assert_true(code(pier_addr_text(pier_netlink(1, 2)).text) < 0);
     assert_true(code(pier_addr_text(pier_sco("1:2:3:4:5:6")).text) < 0);
+    assert_true(code(pier_addr_text(pier_addr_raw("\x2c\0\xaa\xbb", 4)).text) < 0);
+    assert_true(code(pier_addr_text(pier_addr_raw("\x09\0a:b", 6)).text) < 0);
+    assert_int_equal(code("x25(a:b)"), PIER_EHOSTTEXT);
 }
 
 TEST(the_host_alone_is_printed_without_brackets)

@@ -16,12 +16,14 @@
  *
  * **Hosts** are, as in Python: a name, a dotted quad, IPv6 text (with a scope:
  * "fe80::1%eth0"), "" for any address, or "<broadcast>". For AF_INET the classic forms
- * of inet_aton(3) ("127.1", "0x7f.1") count too, unless strict parsing is asked for. A host
- * whose last label is a number, decimal or 0x, is an IPv4 address or PIER_EIPTEXT ("256.1.1.1"),
- * never a name; one with a colon likewise for IPv6. PIER_EHOSTTEXT is a name with an empty label, one above
- * 63 bytes, more than 253 bytes in all (a trailing dot apart), white space, control characters or
- * brackets; beyond ASCII only its 255 bytes are counted here, the rest by the look-up. The name
- * of a scope is PIER_EIFNAMELEN from 16 bytes on.
+ * of inet_aton(3) ("127.1", "0x7f.1") count too, unless strict parsing is asked for.
+ *
+ * A host whose last label is a number, decimal or 0x, is an IPv4 address or PIER_EIPTEXT
+ * ("256.1.1.1"), never a name; one with a colon is IPv6 or PIER_EIPTEXT. PIER_EHOSTTEXT is a name
+ * with an empty label or one above 63 bytes, of more than 253 bytes in all (a last dot apart), or
+ * with white space, control characters or brackets, [] and (). Beyond ASCII only the 255 bytes
+ * of the whole are counted here, the rest by the look-up. PIER_EIFNAMELEN is the name of a scope
+ * of 16 bytes or more.
  *
  * **Ports** are an `int` from 0 to 65535; anything else is PIER_EPORT, never cut to fit.
  * Service names come by the text form only, and begin with a letter: "80abc", "+80" and "-1" are

@@ -80,7 +80,8 @@ static int put_inet6(pier_addr *a, const char *text)
 }
 
 /*
- * The rules of RFC 1035 for the lengths; which bytes a label may have is the resolver's affair.
+ * The rules of RFC 1035 for the lengths; which bytes a label may have is the resolver's affair,
+ * but brackets would make a text that is no address, as "x25(1:2)", into one.
  * A name beyond ASCII is measured when IDNA has encoded it.
  */
 static int put_name(pier_addr *a, const char *host)
@@ -90,7 +91,7 @@ static int put_name(pier_addr *a, const char *host)
     if (length >= sizeof a->host) return PIER_EHOSTTEXT;
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)host[i];
-        if (c <= ' ' || c == 0x7f || c == '[' || c == ']') return PIER_EHOSTTEXT;
+        if (c <= ' ' || c == 0x7f || strchr("[]()", c)) return PIER_EHOSTTEXT;
         if (c >= 0x80) ascii = false;
         if (c == '.' && label == 0) return PIER_EHOSTTEXT;
         label = c == '.' ? 0 : label + 1;
