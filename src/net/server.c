@@ -161,8 +161,7 @@ static bool is_missing(int err)
 
 static int complete(pier_addr *addr, int family)
 {
-    return pier__resolve_for(
-        addr, NULL, family, SOCK_STREAM, PIER_NEVER, PIER_NEVER, /* passive= */ true);
+    return pier__resolve_for(addr, NULL, family, SOCK_STREAM, PIER_NEVER, /* passive= */ true);
 }
 
 /* ":port" of both families: one IPv6 socket for both, or IPv4 alone where that cannot be. */

@@ -23,13 +23,12 @@ static void remember(struct pier__entry *entry, int64_t bit, int code)
 }
 
 /* Complete an address for this socket, under its limits. */
-static int complete(
-    const struct pier__use *use, pier_addr *addr, int64_t timeout, pier_time limit, bool passive)
+static int complete(const struct pier__use *use, pier_addr *addr, pier_time limit, bool passive)
 {
     struct pier__entry *entry = use->entry;
     if (addr->error == 0 && addr->pending) {
         int err = pier__resolve_for(addr, use, entry ? entry->family : addr->sa.any.sa_family,
-            entry ? entry->type : 0, timeout, limit, passive);
+            entry ? entry->type : 0, limit, passive);
         if (err < 0) return err;
     }
     return pier__addr_check(addr);
@@ -39,7 +38,7 @@ static int bind_in(const struct pier__use *use, pier_addr *addr)
 {
     int64_t timeout;
     pier_time limit = pier__conversation_limit(use->entry, &timeout);
-    int err = complete(use, addr, timeout, limit, /* passive= */ true);
+    int err = complete(use, addr, limit, /* passive= */ true);
     if (err == 0) err = pier__seam->bind(use->fd, &addr->sa.any, addr->length);
     remember(use->entry, PIER__HAS_FAILED_BIND, err);
     if (err == 0 && use->entry) atomic_store(&use->entry->bound, true);
@@ -252,7 +251,7 @@ static int connect_to(const struct pier__use *use, pier_addr *addr)
 {
     int64_t timeout;
     pier_time limit = pier__conversation_limit(use->entry, &timeout);
-    int err = complete(use, addr, timeout, limit, /* passive= */ false);
+    int err = complete(use, addr, limit, /* passive= */ false);
     if (err == 0) err = connect_in(use, addr, timeout, limit);
     if (err == 0 || leaves_unconnected(err)) remember(use->entry, PIER__HAS_FAILED_CONNECT, err);
     bool to_nobody = addr->sa.any.sa_family == AF_UNSPEC; /* which dissolves a connection */

@@ -353,7 +353,7 @@ static int64_t send_to(
         op.deadline = pier__conversation_limit(entry, &timeout);
         if (timeout != 0) op.timeout = PIER_NEVER;
         int err = pier__resolve_for(to, use, entry ? entry->family : to->sa.any.sa_family,
-            entry ? entry->type : 0, timeout, op.deadline, /* passive= */ false);
+            entry ? entry->type : 0, op.deadline, /* passive= */ false);
         if (err < 0) return err;
     }
     int err = pier__addr_check(to);

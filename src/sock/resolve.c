@@ -7,7 +7,6 @@
 #include "base/failure.h"
 #include "base/inet.h"
 #include "base/seam.h"
-#include "base/time.h"
 #include "base/trace.h"
 #include "sock/table.h"
 
@@ -140,7 +139,7 @@ static int ask_socket(struct purpose *purpose)
 }
 
 int pier__resolve_for(pier_addr *addr, const struct pier__use *use, int family, int type,
-    int64_t timeout, pier_time deadline, bool passive)
+    pier_time limit, bool passive)
 {
     if (addr->error) return addr->error;
     if (!addr->pending) {
@@ -154,10 +153,8 @@ int pier__resolve_for(pier_addr *addr, const struct pier__use *use, int family, 
         .family = family,
         .type = type,
         .life = use && use->entry ? &use->entry->life : NULL,
-        .limit = deadline,
+        .limit = limit,
         .passive = passive};
-    if (timeout > 0 && timeout != PIER_NEVER)
-        purpose.limit = pier__earlier(deadline, pier__point(pier__seam->now(), timeout));
     int err = ask_socket(&purpose);
     if (err < 0) return err;
     pier_addr complete = *addr;
@@ -172,7 +169,7 @@ pier_addr pier_resolve(pier_addr addr, pier_time deadline)
     pier_addr answer = addr;
     int64_t err = deadline < 0 ? deadline
                                : pier__resolve_for(&answer, /* use= */ NULL, /* family= */ 0,
-                                     /* type= */ 0, PIER_NEVER, deadline, /* passive= */ true);
+                                     /* type= */ 0, deadline, /* passive= */ true);
     if (err < 0) {
         pier__failed("resolve", pier_addr_text(addr).text, err);
         pier__addr_fail(&answer, (int)err);

@@ -25,9 +25,8 @@ struct pier__use;  /* sock/table.h */
  * (to bind) ":80" is the any address, else (to connect, to send) the loopback address. Interfaces are
  * looked up on use->fd. use may be NULL: no socket; then ":80" of no family is [::]:80.
  *
- * A complete address costs nothing; literals never ask anybody. Waits until the earlier of now +
- * timeout and the deadline; PIER_NEVER for neither. A timeout of 0 does not limit it: as in
- * Python, a non-blocking socket resolves all the same.
+ * A complete address costs nothing; literals never ask anybody. Waits until the limit, or PIER_NEVER for
+ * ever. A time-out of 0 should be no limit: as in Python, a non-blocking socket resolves all the same.
  *
  * Returns 0, or a code, and *addr is untouched then: the error that it carries, PIER_ENOADDR,
  * PIER_EAI_ADDRFAMILY (IPv4 for an IPv6 socket or the reverse), PIER_EFAMILY (a name for a family
@@ -35,7 +34,7 @@ struct pier__use;  /* sock/table.h */
  * -ECANCELED when the socket is closed meanwhile.
  */
 int pier__resolve_for(pier_addr *addr, const struct pier__use *use, int family, int type,
-    int64_t timeout, pier_time deadline, bool passive);
+    pier_time limit, bool passive);
 
 /* What getaddrinfo(3) is asked. Either name may be NULL, not both. */
 struct pier__question {
