@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Is the address complete, made of these bytes ("02000050…"), and zero all round them? */
 static void assert_bytes(pier_addr a, const char *hex)
@@ -468,6 +469,69 @@ TEST(raw_bytes_need_a_family_and_must_fit)
     assert_error(pier_addr_raw(bytes, sizeof bytes), -EINVAL);
     assert_int_equal(pier_addr_raw(bytes, sizeof bytes - 1).length, sizeof bytes - 1);
     assert_int_equal(pier_addr_raw(bytes, 2).length, 2);
+}
+
+/* The name of fd as pier sees it. */
+static pier_addr name_of(int fd)
+{
+    struct sockaddr_storage sa;
+    socklen_t length = sizeof sa;
+    memset(&sa, 'J', sizeof sa);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &length), 0);
+    return pier__addr_from_sockaddr((struct sockaddr *)&sa, length);
+}
+
+TEST(the_kernel_takes_back_a_path_of_108_bytes)
+{
+    assert_int_equal(chdir(test_tmpdir()), 0);
+    int server = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int client = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    memset(sa.sun_path, 'p', sizeof sa.sun_path);
+    assert_int_equal(bind(server, (struct sockaddr *)&sa, sizeof sa), 0);
+    pier_addr a = name_of(server);
+    assert_int_equal(strlen(pier_addr_host(a).text), 108);
+    assert_int_equal(connect(client, &a.sa.any, a.length), 0);
+    close(server);
+    close(client);
+}
+
+TEST(the_kernel_chooses_a_name_for_the_unnamed_address)
+{
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_true(pier_addr_equal(name_of(fd), pier_unix("")));
+    pier_addr a = pier_unix("");
+    assert_int_equal(bind(fd, &a.sa.any, a.length), 0);
+    a = name_of(fd);
+    assert_int_equal(a.length, 2 + 1 + 5); /* five hexadecimal digits, unix(7) */
+    assert_int_equal(pier_addr_text(a).text[5], '@');
+    close(fd);
+}
+
+TEST(the_kernel_and_pier_agree_on_abstract_and_ip_names)
+{
+    char name[] = "pier\0....\xff";
+    pid_t mine = getpid(); /* the name is for this process alone, and full of NULs */
+    memcpy(name + 5, &mine, sizeof mine);
+    pier_addr names[] = {pier_abstract(name, sizeof name), pier_inet("127.0.0.1", 0),
+        pier_inet6("::1", 0), pier_netlink(0, 0)};
+    for (size_t i = 0; i < PIER_COUNT(names); i++) {
+        int fd = socket(names[i].sa.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd < 0 || bind(fd, &names[i].sa.any, names[i].length) < 0) {
+            assert_int_equal(names[i].sa.any.sa_family, AF_INET6); /* the one that may lack */
+            if (fd >= 0) close(fd);
+            continue;
+        }
+        pier_addr a = name_of(fd);
+        assert_int_equal(a.length, names[i].length);
+        if (i == 0) assert_true(pier_addr_equal(a, names[i]));
+        if (i == 1 || i == 2) {
+            assert_true(pier_addr_port(a) > 0);
+            assert_int_equal(pier__addr_set_port(&a, 0), 0);
+            assert_true(pier_addr_equal(a, names[i]));
+        }
+        close(fd);
+    }
 }
 
 /* Failed, pending, none. */
