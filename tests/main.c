@@ -2,6 +2,7 @@
 /* The test runner: finds tests, runs one here or several each in its own process. */
 #include "main.h"
 
+#include "fault.h"
 #include "harness.h"
 
 #include <dirent.h>
@@ -175,7 +176,10 @@ static int run_here(const struct harness_test *test)
     sigaction(SIGPIPE, NULL, &sigpipe);
     harness_settle();
     list_fds(&before);
+    fault_install_by_environment();
     test->run();
+    fault_report();
+    pier__seam = &pier__seam_system;
     bool failed = fds_changed(&before);
     if (sigpipe_changed(&sigpipe)) failed = true;
     harness_cleanup();

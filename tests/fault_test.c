@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every call that can fail, failed: each scenario is run with its first call failing, then its
+ * second, and so on until none is left; and all that again with every later call failing too. Whatever
+ * fails, a scenario ends, with a negative code or in success, and gives back all that it took.
+ */
+#include "fault.h"
+#include "harness.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pier.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Long enough for what must happen on one machine, short when a failure makes it impossible. */
+#define SOON 0.2
+
+static int open_fds(void)
+{
+    int count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    assert_non_null(dir);
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
+/* The threads of the resolver's pool may still be giving back what they took. */
+static bool settled(int fds)
+{
+    for (int i = 0; i < 200; i++) {
+        if (fault_blocks() <= 0 && open_fds() == fds) return true;
+        test_sleep(0.01);
+    }
+    return false;
+}
+
+static void run_failing(int (*scenario)(void), bool onwards)
+{
+    int fds = open_fds();
+    for (long n = 1;; n++) {
+        fault_begin(n, onwards);
+        pier__seam = &fault_seam;
+        int result = scenario();
+        pier__seam = &pier__seam_system;
+        const char *victim = fault_victim();
+        if (!settled(fds))
+            fail_msg("call %ld (%s) failed%s: %ld blocks kept, %d descriptors more", n, victim,
+                onwards ? " and all later ones" : "", fault_blocks(), open_fds() - fds);
+        if (result > 0) fail_msg("call %ld (%s) failed: result %d", n, victim, result);
+        if (!victim) {
+            assert_int_equal(result, 0);
+            return;
+        }
+        assert_true(n < 5000);
+    }
+}
+
+static void exhaust(int (*scenario)(void))
+{
+    assert_int_equal(scenario(), 0); /* what is made once and kept is made now */
+    run_failing(scenario, /* onwards= */ false);
+    run_failing(scenario, /* onwards= */ true);
+}
+
+static int first_bad(ssize_t n) { return n < 0 ? (int)n : 0; }
+
+/* A listener, a client and the connection between them: 0 or a code; closes what it opened. */
+static int with_connection(pier_addr at, int type, int (*use)(int client, int served))
+{
+    int listener = pier_socket(at.sa.any.sa_family, type, 0);
+    int client = pier_socket(at.sa.any.sa_family, type, 0), served = -1;
+    int err = listener < 0 ? listener : client < 0 ? client : 0;
+    if (err == 0) err = pier_setdeadline(listener, pier_after(SOON));
+    if (err == 0) err = pier_bind(listener, at);
+    if (err == 0) err = pier_listen(listener, 5);
+    if (err == 0) err = pier_getsockname(listener, &at);
+    if (err == 0) err = pier_settimeout(client, SOON);
+    if (err == 0) err = pier_connect(client, at);
+    pier_addr peer;
+    if (err == 0) served = pier_accept(listener, &peer);
+    if (err == 0) err = first_bad(served);
+    if (err == 0) err = pier_settimeout(served, SOON);
+    if (err == 0) err = use(client, served);
+    if (err < 0) assert_non_null(pier_error());
+    if (served >= 0) pier_close(served);
+    if (client >= 0) pier_close(client);
+    if (listener >= 0) pier_close(listener);
+    return err;
+}
+
+static int talk(int client, int served)
+{
+    char buf[64];
+    int err = first_bad(pier_sendall(served, "Thank you for connecting", 24, 0));
+    if (err == 0) err = first_bad(pier_recv(client, buf, sizeof buf, 0));
+    if (err == 0) err = first_bad(pier_send(client, "x", 1, 0));
+    pier_addr from;
+    if (err == 0) err = first_bad(pier_recvfrom(served, buf, sizeof buf, 0, &from));
+    struct iovec iov = {buf, 10};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (err == 0) err = first_bad(pier_sendmsg(client, &msg, 0));
+    if (err == 0) err = first_bad(pier_recvmsg(served, &msg, 0));
+    if (err == 0) err = pier_wait_writable(client, pier_after(SOON));
+    if (err == 0) err = pier_shutdown(client, SHUT_WR);
+    if (err == 0) err = pier_wait_readable(served, pier_after(SOON));
+    return err;
+}
+
+static int tcp(void) { return with_connection(pier_inet("127.0.0.1", 0), SOCK_STREAM, talk); }
+
+TEST(a_tcp_conversation_survives_every_failure) { exhaust(tcp); }
+
+static int unix_stream(void) { return with_connection(pier_unix(""), SOCK_STREAM, talk); }
+
+TEST(a_unix_conversation_survives_every_failure) { exhaust(unix_stream); }
+
+static int by_name(void)
+{
+    int s = pier_socket(AF_INET, SOCK_DGRAM, 0);
+    int err = pier_setdeadline(s, pier_after(5));
+    pier_addr at;
+    if (err == 0) err = pier_bind(s, pier_inet("localhost", 0));
+    if (err == 0) err = pier_getsockname(s, &at);
+    if (err == 0)
+        err = first_bad(pier_sendto(s, "x", 1, 0, pier_inet("localhost", pier_addr_port(at))));
+    char buf[8];
+    if (err == 0) err = first_bad(pier_recvfrom(s, buf, sizeof buf, 0, &at));
+    if (s >= 0) pier_close(s);
+    return err;
+}
+
+TEST(datagrams_to_a_name_survive_every_failure) { exhaust(by_name); }
+
+static int handles(void)
+{
+    int pair[2];
+    int err = pier_socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+    if (err < 0) return err;
+    int copy = pier_dup(pair[0]), other = pier_fromfd(pair[1]);
+    err = copy < 0 ? copy : first_bad(other);
+    if (err == 0) err = pier_set_inheritable(copy, true);
+    if (err == 0) err = first_bad(pier_get_inheritable(copy));
+    if (copy >= 0) {
+        int fd = pier_detach(copy);
+        if (fd >= 0) {
+            int adopted = pier_adopt(fd);
+            if (err == 0) err = first_bad(adopted);
+            if (adopted < 0) close(fd);
+        }
+        pier_close(copy);
+    }
+    if (other >= 0) pier_close(other);
+    pier_close(pair[0]);
+    pier_close(pair[1]);
+    return err;
+}
+
+TEST(handles_survive_every_failure) { exhaust(handles); }
+
+static int names(void)
+{
+    pier_addrinfo *list = NULL;
+    int err = first_bad(pier_getaddrinfo("localhost", "80",
+        &(pier_addrinfo_opts){.type = SOCK_STREAM, .deadline = pier_after(5)}, &list));
+    pier_freeaddrinfo(list);
+    pier_nameinfo info;
+    if (err == 0) err = pier_getnameinfo(pier_inet("127.0.0.1", 80), 0, pier_after(5), &info);
+    pier_hostent *host = NULL;
+    if (err == 0) err = pier_gethostbyname_ex("localhost", pier_after(5), &host);
+    pier_freehostent(host);
+    if (err == 0) err = pier_gethostbyaddr("127.0.0.1", PIER_NEVER, &host);
+    if (err == 0) pier_freehostent(host);
+    char buf[300];
+    if (err == 0) err = first_bad(pier_getfqdn("localhost", pier_after(5), buf, sizeof buf));
+    if (err == 0) err = first_bad(pier_gethostname(buf, sizeof buf));
+    if (err == 0) err = first_bad(pier_getservbyname("http", "tcp"));
+    if (err == 0) err = first_bad(pier_getservbyport(80, "tcp", buf, sizeof buf));
+    if (err == 0) err = first_bad(pier_getprotobyname("tcp"));
+    pier_interface *interfaces = NULL;
+    if (err == 0) err = first_bad(pier_if_nameindex(&interfaces));
+    pier_freenameindex(interfaces);
+    if (err == 0) err = first_bad(pier_if_nametoindex("lo"));
+    if (err == 0) err = first_bad(pier_if_indextoname(1, buf, sizeof buf));
+    return err;
+}
+
+TEST(look_ups_survive_every_failure) { exhaust(names); }
+
+static int options(void)
+{
+    int s = pier_socket(AF_INET, SOCK_STREAM, 0);
+    int64_t value;
+    char text[32];
+    int err = pier_setsockopt_int(s, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (err == 0) err = pier_getsockopt_int(s, SOL_SOCKET, SO_TYPE, &value);
+    if (err == 0) err = pier_setsockopt_text(s, "TCP_NODELAY", "1");
+    if (err == 0) err = first_bad(pier_getsockopt_text(s, "SO_LINGER", text, sizeof text));
+    if (s >= 0) pier_close(s);
+    return err;
+}
+
+TEST(options_survive_every_failure) { exhaust(options); }
+
+/* The sentence of a failure reads /proc; it must be there whatever that says. */
+static int explain(void)
+{
+    int first = pier_socket(AF_INET, SOCK_STREAM, 0), second = pier_socket(AF_INET, SOCK_STREAM, 0);
+    pier_addr at;
+    int err = pier_bind(first, pier_inet("127.0.0.1", 0));
+    if (err == 0) err = pier_listen(first, 1);
+    if (err == 0) err = pier_getsockname(first, &at);
+    if (err == 0 && second >= 0) assert_true(pier_bind(second, at) < 0);
+    if (err < 0 || second < 0) {
+        err = err < 0 ? err : second;
+    }
+    assert_true(strlen(pier_error()) > 0);
+    if (first >= 0) pier_close(first);
+    if (second >= 0) pier_close(second);
+    return err;
+}
+
+TEST(the_sentence_survives_every_failure) { exhaust(explain); }
