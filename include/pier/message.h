@@ -60,21 +60,26 @@ PIER_API int pier_cmsg_next(const struct msghdr *msg, pier_cmsg *cmsg);
 PIER_API int pier_cmsg_put(
     struct msghdr *msg, size_t capacity, int level, int type, const void *data, size_t length);
 
-/** Close every descriptor that came with `msg` (SCM_RIGHTS), also in a truncated one. Returns how many. */
+/**
+ * Close every descriptor that came with `msg` (SCM_RIGHTS, SCM_PIDFD), also in a truncated one. Each is closed once: what a second call
+ * finds in the buffer is -1. Returns how many.
+ */
 PIER_API int pier_cmsg_close_fds(struct msghdr *msg);
 
 /**
  * Send bytes and descriptors over a Unix socket. The descriptors stay the caller's. At least one byte must go with them on
- * a stream (-EINVAL); more than PIER_FDS_MAX is -EINVAL. Returns how many bytes went; with the first of them went all
- * descriptors. Adds -EBUSY while bytes are buffered (pier_pending()). Python: socket.send_fds.
+ * a stream (-EINVAL); more than PIER_FDS_MAX is -EINVAL, and a socket of another family -EOPNOTSUPP. Returns how many bytes went; with the
+ * first of them went all descriptors. Adds -EBUSY while bytes of one of the descriptors lie in pier's own buffer (pier_pending()): whoever gets
+ * it would never see them. Python: socket.send_fds.
  */
 PIER_API ssize_t pier_send_fds(
     int s, const void *buf, size_t len, int flags, const int *fds, size_t fd_count);
 
 /**
  * Receive bytes and up to `*fd_count` descriptors, all close-on-exec and the caller's to close. Returns
- * how many bytes came and sets `*fd_count` to how many descriptors. If more were sent than there was room for, all of them are
- * closed, `*fd_count` is 0 and the result is -EMSGSIZE: a half-delivered set would leak. Python: socket.recv_fds.
+ * how many bytes came and sets `*fd_count` to how many descriptors. If more were sent than there was room for, or than this process may
+ * open, all of them are closed, `*fd_count` is 0 and the result is -EMSGSIZE: a half-delivered set would leak. The bytes are
+ * in `buf` then, and pier_error_moved() tells how many. Another code leaves `*fd_count` alone. Python: socket.recv_fds.
  */
 PIER_API ssize_t pier_recv_fds(int s, void *buf, size_t len, int flags, int *fds, size_t *fd_count);
 
@@ -85,7 +90,10 @@ typedef struct pier_credentials {
     gid_t gid; /**< Group. */
 } pier_credentials;
 
-/** Who connected, as of connect or listen (SO_PEERCRED, unix(7)). Returns 0 or a code. Python: getsockopt(SO_PEERCRED). */
+/**
+ * Who connected, as of connect or listen (SO_PEERCRED, unix(7)). Returns 0; -ENOTCONN if nobody is there, -EOPNOTSUPP for a
+ * socket of another family, or another code. Python: getsockopt(SO_PEERCRED).
+ */
 PIER_API int pier_getpeercred(int s, pier_credentials *out);
 
 /** The credentials in a control message of type SCM_CREDENTIALS: 0, or -EINVAL if it is none. */

@@ -44,11 +44,18 @@ static bool shutdown_wakes(const struct pier__op *op)
     return op->code == PIER_OP_CONNECT && op->life->wakes & PIER__WAKES_CONNECT;
 }
 
+/* Does a result of 0 stand for something that would be lost? Descriptor 0, or those that came with an empty message. */
+static bool zero_counts(const struct pier__op *op)
+{
+    return op->code == PIER_OP_ACCEPT ||
+           (op->code == PIER_OP_RECVMSG && op->with.msg_in->msg_controllen > 0);
+}
+
 /* A result that came while the descriptor was closing: what moved counts, all else is the cancel. */
 static int64_t settle(struct pier__op *op, int64_t n)
 {
     if (PIER_LIKELY(n > 0) || !op->life || !pier__life_closing(op->life)) return n;
-    return n == 0 && op->code == PIER_OP_ACCEPT ? n : -ECANCELED; /* descriptor 0 */
+    return n == 0 && zero_counts(op) ? n : -ECANCELED;
 }
 
 static int64_t interrupted(struct pier__op *op)
