@@ -86,8 +86,9 @@ static bool is_plain_name(const char *name)
 static int code_of(int idn2)
 {
     if (idn2 == IDN2_MALLOC) return -ENOMEM;
-    if (idn2 == IDN2_TOO_BIG_LABEL || idn2 == IDN2_TOO_BIG_DOMAIN) return PIER_EHOSTTEXT;
-    return PIER_EAI_IDN_ENCODE;
+    bool too_long = idn2 == IDN2_TOO_BIG_LABEL || idn2 == IDN2_TOO_BIG_DOMAIN ||
+                    idn2 == IDN2_PUNYCODE_BIG_OUTPUT;
+    return too_long ? PIER_EHOSTTEXT : PIER_EAI_IDN_ENCODE;
 }
 
 /* U+002E or one of the three full stops that count as one, UTS #46 section 4. */
