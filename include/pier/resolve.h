@@ -10,7 +10,9 @@
  * The resolver of the C library can only block. A look-up under a deadline (or in a thread with an interruption
  * hook) therefore runs in a small pool of pier's own threads, so that the caller can leave at the deadline while the
  * resolver hangs; the late answer is dropped. At most 8 look-ups run at once and 1024 wait; beyond that
- * the answer is PIER_EAI_AGAIN. Without a deadline the calling thread looks up itself. Literal addresses never ask anybody.
+ * the answer is PIER_EAI_AGAIN. Without a deadline the calling thread looks up itself. Literal addresses never ask anybody, and
+ * so are answered after the deadline too. The pool's threads block the program's signals, end after five seconds
+ * without work, and are made anew after a fork.
  *
  * Host names may be UTF-8: they are turned into their A-labels by IDNA 2008 (libidn2, strict UTF-8; bad text is
  * PIER_EAI_IDN_ENCODE). A label above 63 bytes or a name above 253 is PIER_EHOSTTEXT. Ports above 65535 and the like are PIER_EPORT.
@@ -56,7 +58,7 @@ typedef struct pier_addrinfo {
 /**
  * All addresses of a host and a service (a name or a number). Either may be NULL, not both; host "" is
  * PIER_EAI_NONAME. `opts` may be NULL. Returns how many, at least 1, and `*out_list`, one block that the caller frees with
- * pier_freeaddrinfo(); on failure `*out_list` is NULL and the result PIER_EAI_*, -ETIME, or an errno.
+ * pier_freeaddrinfo(); on failure `*out_list` is NULL and the result PIER_EAI_*, PIER_EPORT, PIER_EHOSTTEXT, -ETIME, or an errno.
  * Cancel: the answer is dropped. Python: socket.getaddrinfo.
  */
 PIER_API ssize_t pier_getaddrinfo(const char *host, const char *service,
@@ -80,7 +82,7 @@ typedef struct pier_nameinfo {
 
 /**
  * The names of an INET or INET6 address and its port. `flags`: NI_NUMERICHOST, NI_NUMERICSERV, NI_NAMEREQD,
- * NI_DGRAM, …. Returns 0, PIER_EAI_*, -ETIME, PIER_EUNRESOLVED, PIER_EFAMILY; `out` is untouched then. Python: socket.getnameinfo.
+ * NI_DGRAM, …. Returns 0; PIER_EAI_*, -ETIME, PIER_EUNRESOLVED, PIER_ENOADDR, PIER_EFAMILY, and `out` is untouched then. Python: socket.getnameinfo.
  */
 PIER_API int pier_getnameinfo(pier_addr addr, int flags, pier_time deadline, pier_nameinfo *out);
 
@@ -101,19 +103,23 @@ typedef struct pier_hostent {
  */
 PIER_API int pier_gethostbyname_ex(const char *host, pier_time deadline, pier_hostent **out);
 
-/** Name, aliases and addresses of the host that has this address (IPv4 or IPv6 text, or a name). As pier_gethostbyname_ex(). Python: socket.gethostbyaddr. */
+/**
+ * Name, aliases and addresses of the host that has this address (IPv4 or IPv6 text, or a name). "" is PIER_EMULTIPLE. All
+ * else as pier_gethostbyname_ex(). Python: socket.gethostbyaddr.
+ */
 PIER_API int pier_gethostbyaddr(const char *address, pier_time deadline, pier_hostent **out);
 
 /** Free what they gave. NULL is fine. */
 PIER_API void pier_freehostent(pier_hostent *host);
 
 /**
- * The fully qualified name of a host: the first of its names that has a dot, else `name` itself. NULL, "", "0.0.0.0" and "::" are
- * this host. Writes at most `size` bytes with the NUL. Returns the length, -ENOSPC if it does not fit, -ETIME. Python: socket.getfqdn.
+ * The fully qualified name of a host: the first of its names that has a dot, else its official name; `name` itself, without
+ * spaces around it, if nobody knows it. NULL, "", "0.0.0.0" and "::" are this host. Writes at most `size` bytes with the NUL. Returns
+ * the length, -ENOSPC if it does not fit, -ETIME, PIER_EHOSTTEXT, PIER_EAI_IDN_ENCODE; `buf` is untouched then. Python: socket.getfqdn.
  */
 PIER_API ssize_t pier_getfqdn(const char *name, pier_time deadline, char *buf, size_t size);
 
-/** This host's name, always NUL-terminated. Returns its length; -ENOSPC if it does not fit. Python: socket.gethostname. */
+/** This host's name, always NUL-terminated. Returns its length; -ENOSPC if it does not fit, and `buf` is untouched then. Python: socket.gethostname. */
 PIER_API ssize_t pier_gethostname(char *buf, size_t size);
 
 /** Set this host's name: -EPERM without the privilege. Python: socket.sethostname. */
