@@ -194,7 +194,7 @@ TEST(the_queue_is_as_long_as_the_system_allows_or_as_asked)
     socklen_t size = sizeof info;
     assert_int_equal(getsockopt(server, IPPROTO_TCP, TCP_INFO, &info, &size), 0);
     FILE *sysctl = fopen("/proc/sys/net/core/somaxconn", "r");
-    unsigned most;
+    unsigned most = 0;
     assert_true(sysctl && fscanf(sysctl, "%u", &most) == 1);
     (void)fclose(sysctl);
     assert_int_equal(info.tcpi_sacked, most); /* a listener's queue length */
