@@ -124,7 +124,12 @@ PIER_API int pier_stop(int server, double drain_seconds);
 /** @name Reading by shape
  *
  * These read ahead into a buffer that belongs to the socket; pier_recv() and its kin drain it first, so they may be
- * mixed freely. (On AF_UNIX nothing is read ahead: descriptors that come with the bytes stay with them.) One reader at a time per socket.
+ * mixed freely. On AF_UNIX they take nothing beyond the record, so that descriptors which come with later bytes stay with those; descriptors that come with
+ * the record's own bytes are dropped, as by any plain receive.
+ *
+ * Time-out and deadline bound each call as a whole. One reader at a time per socket: a second one waits its turn. Streams only: on a socket that keeps messages apart they return
+ * -EINVAL. A descriptor that pier does not know has no buffer: pier_recv_until() and pier_recv_line() return -EBADF for it. Cancel: what came is not lost.
+ * Threads: any.
  * @{ */
 
 /** The longest line or record that the reading calls take if the caller's buffer is larger, in bytes. */
@@ -138,15 +143,15 @@ PIER_API ssize_t pier_recv_exactly(int s, void *buf, size_t len);
 
 /**
  * Up to and including the first `delimiter`. Returns the length with the delimiter; at the end of stream what is left, which may be
- * 0. -EMSGSIZE if `size` bytes hold no delimiter: nothing is taken then, so the caller may read on in another way. On a code nothing is lost:
- * what came stays in the socket's buffer. Python: StreamReader.readuntil.
+ * 0. -EMSGSIZE if `size` bytes (or PIER_LINE_MAX) hold no delimiter: nothing is taken then, so the caller may read on in another way. On a code nothing is lost:
+ * what came stays in the socket's buffer. -EINVAL for an empty delimiter. Python: StreamReader.readuntil.
  */
 PIER_API ssize_t pier_recv_until(
     int s, void *buf, size_t size, const void *delimiter, size_t delimiter_length);
 
 /**
  * A line, NUL-terminated, with its "\n" (or "\r\n") as it came. Returns its length; 0 at the end of stream; a last line without "\n" counts.
- * `size` is the limit, the NUL included, and -EMSGSIZE its error. A NUL in the line counts in the length. Python: file.readline(limit).
+ * `size` is the limit, the NUL included, and -EMSGSIZE its error. A NUL in the line counts in the length. On a code `buf` is "". Python: file.readline(limit).
  */
 PIER_API ssize_t pier_recv_line(int s, char *buf, size_t size);
 

@@ -23,12 +23,12 @@ struct pier__sockaddr {
 };
 
 struct pier__failure {
-    int code;                          /* 0: nothing has failed yet */
-    const char *verb;                  /* "connect to", "bind", "recv on": a constant */
-    int socket;                        /* the handle, or negative */
-    int type;                          /* SOCK_STREAM, SOCK_DGRAM; 0: not known */
-    size_t moved;                      /* bytes that had moved */
-    bool stranger;                     /* a negative handle that no failed call returned */
+    int code;         /* 0: nothing has failed yet */
+    const char *verb; /* "connect to", "bind", "recv on": a constant */
+    int socket;       /* the handle, or negative */
+    int type;         /* SOCK_STREAM, SOCK_DGRAM; 0: not known */
+    size_t moved;     /* bytes that had moved */
+    bool stranger;    /* a negative handle that no failed call returned */
     struct pier__sockaddr local, peer;
     char target[300];       /* the address, host or name as the caller gave it; "" if none */
     unsigned attempt_count; /* all attempts, of which the first PIER__ATTEMPTS are kept */

@@ -7,6 +7,7 @@
 #include <resolv.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
@@ -167,6 +168,24 @@ static int sys_ioctl(int fd, unsigned long request, void *arg)
 static int sys_eventfd(unsigned initial, int flags)
 {
     int n = eventfd(initial, flags);
+    return SAID(n);
+}
+
+static int sys_epoll_create(int flags)
+{
+    int n = epoll_create1(flags);
+    return SAID(n);
+}
+
+static int sys_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+    int n = epoll_ctl(epfd, op, fd, event);
+    return SAID(n);
+}
+
+static int sys_epoll_wait(int epfd, struct epoll_event *events, int count, int ms)
+{
+    int n = epoll_wait(epfd, events, count, ms);
     return SAID(n);
 }
 
@@ -366,6 +385,9 @@ const struct pier__seam pier__seam_system = {
     .fcntl = sys_fcntl,
     .ioctl = sys_ioctl,
     .eventfd = sys_eventfd,
+    .epoll_create = sys_epoll_create,
+    .epoll_ctl = sys_epoll_ctl,
+    .epoll_wait = sys_epoll_wait,
     .open = sys_open,
     .read = sys_read,
     .pread = sys_pread,

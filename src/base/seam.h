@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+struct epoll_event;
 struct if_nameindex;
 
 /*
@@ -56,6 +57,9 @@ struct pier__seam {
     int (*fcntl)(int fd, int command, long arg);
     int (*ioctl)(int fd, unsigned long request, void *arg);
     int (*eventfd)(unsigned initial, int flags);
+    int (*epoll_create)(int flags);
+    int (*epoll_ctl)(int epfd, int op, int fd, struct epoll_event *event);
+    int (*epoll_wait)(int epfd, struct epoll_event *events, int count, int ms);
     int (*open)(const char *path, int flags, mode_t mode);
     ssize_t (*read)(int fd, void *buf, size_t len);
     ssize_t (*pread)(int fd, void *buf, size_t len, off_t offset);

@@ -147,8 +147,7 @@ void pier__buffer_commit(struct pier__entry *entry, size_t came)
     pthread_mutex_unlock(&b->lock);
 }
 
-/* The length of the record at the head of n bytes, of which `from` cannot begin a delimiter; or 0. */
-static size_t find(const char *bytes, size_t n, size_t from, const struct pier__search *search)
+size_t pier__find(const char *bytes, size_t n, size_t from, const struct pier__search *search)
 {
     if (n < search->length || from > n - search->length) return 0;
     const char *at = search->length == 1
@@ -165,7 +164,7 @@ ssize_t pier__buffer_take(struct pier__entry *entry, struct pier__search *search
     size_t pending = b->tail - b->head;
     size_t n = pending < search->limit ? pending : search->limit;
     size_t from = search->seen > b->taken ? (size_t)(search->seen - b->taken) : 0;
-    size_t found = n > 0 ? find(b->bytes + b->head, n, from, search) : 0;
+    size_t found = n > 0 ? pier__find(b->bytes + b->head, n, from, search) : 0;
     ssize_t result = (ssize_t)found;
     if (found > 0)
         take(entry, b, buf, found);

@@ -55,4 +55,10 @@ struct pier__search {
  */
 ssize_t pier__buffer_take(struct pier__entry *entry, struct pier__search *search, void *buf);
 
+/*
+ * The length of the record, delimiter included, at the head of n bytes, of which those before `from`
+ * cannot begin a delimiter. 0: there is none.
+ */
+size_t pier__find(const char *bytes, size_t n, size_t from, const struct pier__search *search);
+
 #endif
