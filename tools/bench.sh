@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Builds and runs what lies in bench/: each program asks one question. One that has to be watched
-# by others, or set beside them, has a script of its name that runs it.
+# Builds and runs what lies in bench/: each program asks one question. Where a script of the same name
+# lies beside it, that one runs the program, to watch it from outside.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cmake --preset release -DPIER_BENCH=ON --log-level=NOTICE
 cmake --build --preset release -j "${JOBS:-$(nproc)}"
 for source in bench/*.c; do
-    name=$(basename "$source" .c)
-    echo "== $name"
-    if [ -x "bench/$name.py" ]; then
-        "bench/$name.py" "build/release/bench/$name"
+    question=$(basename "$source" .c)
+    echo "== $question"
+    if [ -e "bench/$question.py" ]; then
+        "bench/$question.py" "build/release/bench/$question"
     else
-        "build/release/bench/$name"
+        "build/release/bench/$question"
     fi
 done
