@@ -24,7 +24,7 @@ SKIPPED = 77
 NO_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd]")
 
 # Fault runs, by the seam and by bad input: what they find depends on how long they look.
-FAULTS = ["tools/torture.sh", "tools/noise.sh", "tools/fuzz.sh"]
+FAULTS = ["tools/torture.py", "tools/noise.py", "tools/fuzz.sh"]
 
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1",

@@ -6,6 +6,7 @@
 #include "base/text.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdalign.h>
@@ -19,6 +20,16 @@
 /* Bounds of the search, so that asking for a sentence stays a matter of a blink. */
 #define TABLE_BYTES (8 << 20)
 #define LINKS       65536
+
+/* read(2), whatever signals come meanwhile. */
+static ssize_t read_on(int fd, void *buf, size_t size)
+{
+    ssize_t n;
+    do {
+        n = pier__seam->read(fd, buf, size);
+    } while (n == -EINTR);
+    return n;
+}
 
 /* How much a row of the kernel's tables tells; more is better. */
 enum worth {
@@ -61,7 +72,7 @@ static char *next_line(struct table *t)
             t->skip = true;
         }
         if (t->left <= 0) return NULL;
-        ssize_t n = pier__seam->read(t->fd, t->buf + t->used, sizeof t->buf - t->used);
+        ssize_t n = read_on(t->fd, t->buf + t->used, sizeof t->buf - t->used);
         if (n <= 0) return NULL;
         t->used += (size_t)n;
         t->left -= n;
@@ -251,7 +262,7 @@ static void write_process(struct pier__text *t, long pid)
     snprintf(path, sizeof path, "/proc/%ld/comm", pid);
     int fd = pier__seam->open(path, O_RDONLY | O_CLOEXEC, 0);
     if (fd >= 0) {
-        ssize_t n = pier__seam->read(fd, name, sizeof name - 1);
+        ssize_t n = read_on(fd, name, sizeof name - 1);
         if (n > 0) name[n - (name[n - 1] == '\n')] = '\0';
         pier__seam->close(fd);
     }

@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Fail the Nth call under every test of the suite, and look for what must never happen.
+
+    tools/torture.py              a sample, for each test some N, spread over its calls
+    tools/torture.py --soak       every N of every test, once and from then on
+    tools/torture.py frame/ ...   only tests whose ids begin so
+
+With a call failing, a test may fail too: what it asserts is no longer true. But it must not crash,
+be stopped by a sanitizer, or hang. (tests/fault_test.c asks for more, in scenarios of its own.)
+"""
+import contextlib
+import os
+import pathlib
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+TESTS = TOP / "build/dev/tests/pier_tests"
+JOBS = int(os.environ.get("JOBS") or os.cpu_count())
+SAMPLE = 3          # calls of each test that a short run fails
+LIMIT = 20          # seconds for a test with a failing call
+GRACEFUL = {0, 1, 77}
+
+# Tests that make every failure themselves, and those of the pool's inside, which wait for a certain
+# number of its threads to be at work: with one fewer they wait for ever, as they should.
+LEFT_OUT = ("fault/", "harness/", "specimens/", "work/")
+
+
+def ids(prefixes):
+    listed = subprocess.run([TESTS, "--list"], check=True, capture_output=True, text=True).stdout
+    return [name for name in listed.split() if not name.startswith(LEFT_OUT)
+            and (not prefixes or name.startswith(tuple(prefixes)))]
+
+
+def attempt(name, fault):
+    """(what went wrong or None, what it printed) for one test with one fault."""
+    env = {**os.environ, "PIER_TEST_FAULT": fault}
+    with tempfile.TemporaryFile() as said:
+        test = subprocess.Popen([TESTS, name], env=env, stdin=subprocess.DEVNULL, stdout=said,
+                                stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            status = test.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            status = None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(test.pid, signal.SIGKILL)  # and the children that a failing test left
+        test.wait()
+        said.seek(0)
+        output = said.read().decode(errors="replace")
+    if status is None:
+        return "hangs", output
+    crashed = status not in GRACEFUL or "runtime error:" in output
+    return (f"exit status {status}" if crashed else None), output
+
+
+def faults(name, soak):
+    """The faults to try under a test: it is run once to count its calls."""
+    wrong, output = attempt(name, "0")
+    counted = re.search(r"^fault: (\d+) calls", output, re.M)
+    if wrong or not counted:
+        return []
+    calls = range(1, int(counted.group(1)) + 1)
+    if not soak and len(calls) > SAMPLE:
+        calls = random.Random(name).sample(calls, SAMPLE)
+    return [f"{n}{onwards}" for n in calls for onwards in ("", "+")]
+
+
+def torture(name, soak):
+    tried = faults(name, soak)
+    bad = []
+    for fault in tried:
+        wrong, output = attempt(name, fault)
+        if wrong:
+            bad.append(f"{name} with PIER_TEST_FAULT={fault}: {wrong}\n{output[-2000:]}")
+    return len(tried), bad
+
+
+def main(arguments):
+    soak = "--soak" in arguments
+    names = ids([a for a in arguments if not a.startswith("-")])
+    with ThreadPoolExecutor(JOBS) as pool:
+        results = list(pool.map(lambda name: torture(name, soak), names))
+    bad = [line for _, lines in results for line in lines]
+    print("\n".join(bad))
+    print(f"{sum(n for n, _ in results)} faults under {len(names)} tests, {len(bad)} not graceful")
+    return bool(bad)
+
+
+sys.exit(main(sys.argv[1:]))
