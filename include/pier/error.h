@@ -4,27 +4,30 @@
 
 /**
  * @file
- * @defgroup error Errors
- * Every call returns its result, or a negative code. `errno` is never the channel:
- * pier neither promises to set it nor to leave it alone.
+ * Codes and sentences.
+ *
+ * @defgroup pier_error Errors
+ * @ingroup pier
+ * Codes and sentences. Every call returns its result, or a negative code. `errno` is never
+ * the channel: pier neither promises to set it nor to leave it alone.
  *
  * One space of numbers holds them all:
  *
- * | codes            | what they are                                           |
- * |------------------|---------------------------------------------------------|
- * | -1 … -4095       | -errno: what the kernel said (`-ECONNREFUSED`)          |
- * | -10001 … -10999  | the resolver's EAI_* (`PIER_EAI_NONAME`)                |
- * | -11001 … -11999  | h_errno, from the older resolver calls                  |
- * | -12001 … -12999  | arguments refused before any system call was made       |
- * | -13001 … -13999  | TLS                                                     |
+ *     -1 … -4095        -errno: what the kernel said (-ECONNREFUSED)
+ *     -10001 … -10999   the resolver's EAI_* (PIER_EAI_NONAME)
+ *     -11001 … -11999   h_errno, from the older resolver calls
+ *     -12001 … -12999   arguments refused before any system call was made
+ *     -13001 … -13999   TLS
  *
- * Two of them are easily confused and mean different things: `-ETIME` when *your*
- * time-out or deadline passed, `-ETIMEDOUT` when the *network* gave up.
+ * Two of them are easily confused and mean different things: `-ETIME` when *your* time-out
+ * or deadline passed, `-ETIMEDOUT` when the *network* gave up.
  *
- * An error in place of a socket travels on: a verb that is given a negative handle
- * returns that very number and does nothing, so a short program may check once, at
- * the end. The same is true of a length above SSIZE_MAX, which is what a failed
- * pier_recv() turns into when it is passed on as a length: it is refused with -EINVAL.
+ * An error in place of a socket travels on: a verb that is given a negative handle returns
+ * that very number and does nothing, so a short program may check once, at the end. A
+ * length above SSIZE_MAX, which is what a failed pier_recv() turns into when its result is
+ * passed on as a length, is refused with -EINVAL.
+ *
+ * None of the calls here waits, fails or sets the last failure.
  * @{
  */
 
@@ -36,7 +39,7 @@
 PIER_BEGIN_DECLS
 
 /** The codes that are not an errno. Those that are read `-ECONNREFUSED`, from <errno.h>. */
-enum pier_error_code {
+enum pier_code {
     /* The resolver, getaddrinfo(3); RFC 3493. The value is -10000 + EAI_*. */
     PIER_EAI_BADFLAGS = -10001,    /**< Bad value for the flags. */
     PIER_EAI_NONAME = -10002,      /**< Name or service not known. */
@@ -64,20 +67,19 @@ enum pier_error_code {
     PIER_H_NO_DATA = -11004,        /**< The name exists but has no address. */
 
     /* Arguments refused before the kernel was asked. */
-    PIER_EPORT = -12001,      /**< A port outside 0-65535. */
-    PIER_EFLOWINFO = -12002,  /**< An IPv6 flow label outside 0-1048575. */
-    PIER_ERANGE = -12003,     /**< A number that does not fit its field. */
-    PIER_EPATHLEN = -12004,   /**< An AF_UNIX path or abstract name that is too long. */
-    PIER_EIFNAMELEN = -12005, /**< An interface name of 16 bytes or more. */
-    PIER_EALGTYPE = -12006,   /**< An AF_ALG type of 14 bytes or more. */
-    PIER_EALGNAME = -12007,   /**< An AF_ALG name of 64 bytes or more. */
-    PIER_EBDADDR = -12008,    /**< A malformed Bluetooth address. */
-    PIER_EX25ADDR = -12009,   /**< An X.121 address with anything but 1-15 digits. */
-    PIER_EHWADDRLEN = -12010, /**< A hardware address of more than 8 bytes. */
-    PIER_EADDRTEXT = -12011,  /**< Malformed address text. */
-    PIER_ENUL = -12012,       /**< A NUL byte where none may be. */
-    /** A host that is too long, or has an empty or over-long label. */
-    PIER_EHOSTTEXT = -12013,
+    PIER_EPORT = -12001,        /**< A port outside 0-65535. */
+    PIER_EFLOWINFO = -12002,    /**< An IPv6 flow label outside 0-1048575. */
+    PIER_ERANGE = -12003,       /**< A number that does not fit its field. */
+    PIER_EPATHLEN = -12004,     /**< An AF_UNIX path or abstract name that is too long. */
+    PIER_EIFNAMELEN = -12005,   /**< An interface name of 16 bytes or more. */
+    PIER_EALGTYPE = -12006,     /**< An AF_ALG type of 14 bytes or more. */
+    PIER_EALGNAME = -12007,     /**< An AF_ALG name of 64 bytes or more. */
+    PIER_EBDADDR = -12008,      /**< A malformed Bluetooth address. */
+    PIER_EX25ADDR = -12009,     /**< An X.121 address with anything but 1-15 digits. */
+    PIER_EHWADDRLEN = -12010,   /**< A hardware address of more than 8 bytes. */
+    PIER_EADDRTEXT = -12011,    /**< Malformed address text. */
+    PIER_ENUL = -12012,         /**< A NUL byte where none may be. */
+    PIER_EHOSTTEXT = -12013,    /**< A host that is too long, or has an empty or over-long label. */
     PIER_ENOTSTRICT = -12014,   /**< An IPv4 address in a form that strict parsing refuses. */
     PIER_EIPTEXT = -12015,      /**< Text that is no IP address. */
     PIER_EPACKED = -12016,      /**< A packed IP address of the wrong length. */
@@ -95,8 +97,8 @@ enum pier_error_code {
 };
 
 /**
- * The sentence for a code: "Connection refused". For 0 "Success"; for a number
- * that is no code "Unknown error".
+ * The sentence for a code: "Connection refused". For 0 "Success"; for a number that is no
+ * code "Unknown error".
  *
  * Ownership: a constant, nothing to free. Threads: any. Python: os.strerror,
  * socket.gai_strerror.
@@ -104,48 +106,55 @@ enum pier_error_code {
 PIER_API const char *pier_strerror(ssize_t code);
 
 /**
- * The name of a code: "ECONNREFUSED", "EAI_NONAME", "PIER_EPORT"; "OK" for 0, NULL
- * for a number that is no code.
+ * The name of a code: "ECONNREFUSED", "EAI_NONAME", "PIER_EPORT"; "OK" for 0, NULL for a
+ * number that is no code.
  *
  * Ownership: a constant, nothing to free. Threads: any. Python: errno.errorcode.
  */
 PIER_API const char *pier_errname(ssize_t code);
 
 /**
- * The exception that Python raises for a code: "ConnectionRefusedError",
- * "TimeoutError", "gaierror", "OverflowError". "OSError" when it has none of its
- * own, NULL for 0 and for a number that is no code.
+ * The exception that Python raises for a code: "ConnectionRefusedError", "TimeoutError",
+ * "gaierror", "OverflowError"; "OSError" when it has none of its own, NULL for 0 and for a
+ * number that is no code.
  *
  * Ownership: a constant, nothing to free. Threads: any. Python: PEP 3151.
  */
 PIER_API const char *pier_errexception(ssize_t code);
 
 /**
- * The code that has this name: pier_errcode("ECONNREFUSED") is -ECONNREFUSED. The
- * names are those of pier_errname(), and EWOULDBLOCK, ENOTSUP and EDEADLOCK. Returns 0
- * for "OK" and for an unknown name.
+ * The code that has this name: pier_errcode("ECONNREFUSED") is -ECONNREFUSED. The names are
+ * those of pier_errname(), and EWOULDBLOCK, ENOTSUP and EDEADLOCK. Returns 0 for "OK", NULL
+ * and an unknown name.
  *
  * Threads: any. Python: getattr(errno, name).
  */
 PIER_API int pier_errcode(const char *name);
 
 /**
- * The whole sentence of the last failure in this thread: what was tried, on which
- * socket or address, and what came of it.
+ * The whole sentence of the last failure in this thread: what was tried, on which socket or
+ * address, and what came of it.
  *
  *     connect to localhost:12345 (tried [::1]:12345, 127.0.0.1:12345): Connection refused
  *     bind 0.0.0.0:80: Address already in use, held by nginx[812]
  *
- * The facts are copied when a call fails; the sentence is built here, when asked for.
- * -EAGAIN and an error that was only passed on do not count as failures. Returns
- * "no error" when nothing has failed in this thread yet.
+ * The facts are copied when a call fails; the sentence is built here, when asked for, and
+ * so is the search in /proc for who holds an address. -EAGAIN and an error that was only
+ * passed on do not count as failures; a negative handle that no failed call returned does
+ * ("handle -1 did not come from pier", PIER_ENOTHANDLE). Bytes that came from outside and
+ * would not print are escaped. Returns "no error" when nothing has failed in this thread
+ * yet.
  *
  * Ownership: borrowed until this thread's next pier_error(). Threads: each has its own.
- * Cannot fail. Python: str(exception).
+ * Python: str(exception).
  */
 PIER_API const char *pier_error(void);
 
-/** The code of that failure, or 0. Threads: each has its own. Python: exception.errno. */
+/**
+ * The code of that failure, or 0 when nothing has failed in this thread yet.
+ *
+ * Threads: each has its own. Python: exception.errno.
+ */
 PIER_API int pier_error_code(void);
 
 /**

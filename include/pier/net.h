@@ -4,9 +4,12 @@
 
 /**
  * @file
- * @defgroup net Dialling, serving, reading
- * What a program does with sockets, one verb each: connect to a name, serve an address, read lines, exact
- * lengths or everything, and stdio over a socket.
+ * Dial, serve, read lines, stdio.
+ *
+ * @defgroup pier_net Dialling, serving, reading
+ * @ingroup pier
+ * What a program does with sockets, one verb each: connect to a name, serve an address,
+ * read lines, exact lengths or everything, and stdio over a socket.
  * @{
  */
 
@@ -30,7 +33,8 @@ typedef struct pier_connection_opts {
     /** Bounds look-up and all attempts together, and stays on the socket; 0: none. */
     pier_time deadline;
     /**
-     * The socket's time-out from then on, and the limit of dialling too; 0: the default time-out.
+     * The socket's time-out from then on, and the limit of dialling too; 0: the default
+     * time-out.
      */
     double timeout;
     pier_addr source; /**< Bind to this address first; zeroed: do not. */
@@ -41,12 +45,16 @@ typedef struct pier_connection_opts {
 } pier_connection_opts;
 
 /**
- * Connect a stream to an address in the text form ("example.com:http", "[::1]:80", "unix:/run/x.sock"; "" or no host is
- * this host). All addresses of a name are tried, families in turn, each a little after the last, and the first that
- * answers wins (RFC 8305, "happy eyeballs"); the others are closed.
+ * Connect a stream to an address in the text form ("example.com:http", "[::1]:80",
+ * "unix:/run/x.sock"; no host, as in ":80", is this host). All addresses of a name are
+ * tried, families in turn, each a little after the last, and the first that answers wins
+ * ("happy eyeballs"); the others are closed.
  *
- * Returns the socket, which the caller closes. Errors: those of pier_addr_parse() and pier_getaddrinfo(), -ETIME, or the last
- * attempt's; pier_error() lists every attempt. `opts` may be NULL. Cancel: all attempts are closed. Threads: any. Python: socket.create_connection.
+ * Returns the socket. Errors: those of pier_addr_parse() and pier_getaddrinfo(), -ETIME, or
+ * the last attempt's; pier_error() lists every attempt. `opts` may be NULL.
+ *
+ * Ownership: the caller closes the socket. Cancel (only a hook can): all attempts are
+ * closed. Threads: any. Source: RFC 8305. Python: socket.create_connection.
  */
 PIER_API int pier_create_connection(const char *address, const pier_connection_opts *opts);
 
@@ -67,18 +75,29 @@ typedef struct pier_server_opts {
 } pier_server_opts;
 
 /**
- * A listening stream socket on an address in the text form. ":port" listens on both families where the host has IPv6, else on
- * IPv4; "[::]:port" on IPv6 alone; a name on the first of its addresses that this host has. A Unix path left behind by a server
- * that is gone (nobody answers on it, asked twice) is removed first; one that is in use is -EADDRINUSE, and what is not a socket is
- * never removed. Port 0 lets the kernel choose: ask pier_getsockname(). pier_close() leaves a Unix path where it is.
+ * A listening stream socket on an address in the text form. ":port" listens on both
+ * families where the host has IPv6, else on IPv4; "[::]:port" on IPv6 alone; a name on the
+ * first of its addresses that this host has. Port 0 lets the kernel choose: ask
+ * pier_getsockname().
  *
- * Returns the socket, which the caller closes. Errors: those of pier_addr_parse(), pier_getaddrinfo() and bind(2); -EINVAL for a negative
- * backlog, and for a mode beyond 0777 or for a name that has none (abstract); -EOPNOTSUPP for `reuse_port` on a Unix address.
- * `opts` may be NULL. Threads: any. Python: socket.create_server.
+ * A Unix path left behind by a server that is gone (nobody answers on it, asked twice) is
+ * removed first; one that is in use is -EADDRINUSE, and what is not a socket is never
+ * removed. pier_close() leaves a Unix path where it is.
+ *
+ * Returns the socket. Errors: those of pier_addr_parse(), pier_getaddrinfo() and bind(2);
+ * -EINVAL for a negative backlog, and for a mode beyond 0777 or for a name that has none
+ * (abstract); -EOPNOTSUPP for `reuse_port` on a Unix address. `opts` may be NULL.
+ *
+ * Ownership: the caller closes the socket. Cancel (only a hook can, in a look-up): nothing
+ * is left. Threads: any. Source: listen(2), unix(7). Python: socket.create_server.
  */
 PIER_API int pier_create_server(const char *address, const pier_server_opts *opts);
 
-/** Can a socket of this host serve IPv4 and IPv6 at once? Python: socket.has_dualstack_ipv6. */
+/**
+ * Can a socket of this host serve IPv4 and IPv6 at once?
+ *
+ * Threads: any. Source: ipv6(7), IPV6_V6ONLY. Python: socket.has_dualstack_ipv6.
+ */
 PIER_API bool pier_has_dualstack_ipv6(void);
 
 /** What a server has done so far. The fields may be read while it runs. */
@@ -101,20 +120,27 @@ typedef struct pier_serve_opts {
 } pier_serve_opts;
 
 /**
- * Serve a listening socket: call `handler` for each client, every one in a thread of its own, until pier_stop().
- * The client is closed when its handler returns, unless the handler has closed or detached it itself. The listener stays
- * the caller's. When descriptors run out, it waits and tries again (5 ms, doubling up to 1 s) and counts that.
+ * Serve a listening socket: call `handler` for each client, every one in a thread of its
+ * own, until pier_stop(). The client is closed when its handler returns, unless the handler
+ * has closed or detached it itself. When descriptors run out, it waits and tries again (5
+ * ms, doubling up to 1 s) and counts that.
  *
- * Returns 0 after pier_stop() and the drain, or a code if the listener fails. `opts` may be NULL. Threads: any; one pier_serve()
- * per listener, a second one is -EBUSY. Python: socketserver.ThreadingTCPServer.serve_forever.
+ * Returns 0 after pier_stop() and the drain, or a code if the listener fails. `opts` may be
+ * NULL.
+ *
+ * Ownership: the listener stays the caller's; a client is pier_serve()'s to close. Cancel:
+ * closing the listener ends it with -ECANCELED. Threads: any; one pier_serve() per
+ * listener, a second one is -EBUSY; the handlers run at the same time. Python:
+ * socketserver.ThreadingTCPServer.serve_forever.
  */
 PIER_API int pier_serve(
     int server, void (*handler)(int client, void *arg), void *arg, const pier_serve_opts *opts);
 
 /**
- * End the pier_serve() of this listener: no more clients are accepted but those already queued, and those being served
- * have `drain_seconds` to finish (INFINITY: for ever; 0: none); then their calls return -ECANCELED. Returns at once: 0,
- * -EINVAL (negative, NaN), -ESRCH if nobody serves this socket. A second call may shorten the drain.
+ * End the pier_serve() of this listener: no more clients are accepted but those already
+ * queued, and those being served have `drain_seconds` to finish (INFINITY: for ever; 0:
+ * none); then their calls return -ECANCELED. Returns at once: 0, -EINVAL (negative, NaN),
+ * -ESRCH if nobody serves this socket. A second call may shorten the drain.
  *
  * Threads: any, and signal handlers (async-signal-safe). Python: BaseServer.shutdown.
  */
@@ -123,41 +149,52 @@ PIER_API int pier_stop(int server, double drain_seconds);
 /** @} */
 /** @name Reading by shape
  *
- * These read ahead into a buffer that belongs to the socket; pier_recv() and its kin drain it first, so they may be
- * mixed freely. On AF_UNIX they take nothing beyond the record, so that descriptors which come with later bytes stay with those; descriptors that come with
- * the record's own bytes are dropped, as by any plain receive.
- *
- * Time-out and deadline bound each call as a whole. One reader at a time per socket: a second one waits its turn. Streams only: on a socket that keeps messages apart they return
- * -EINVAL. A descriptor that pier does not know has no buffer: pier_recv_until() and pier_recv_line() return -EBADF for it. Cancel: what came is not lost.
- * Threads: any.
+ * These read ahead into a buffer that belongs to the socket; pier_recv() and its kin drain it
+ * first, so they may be mixed freely. (On AF_UNIX nothing is read ahead: descriptors that come
+ * with the bytes stay with them.) One reader at a time per socket.
  * @{ */
 
-/** The longest line or record that the reading calls take if the caller's buffer is larger, in bytes. */
-#define PIER_LINE_MAX 65536
+#define PIER_LINE_MAX 65536 /**< Bytes: the longest line or record, whatever the buffer's size. */
 
 /**
- * Exactly `len` bytes. Returns `len`, or a code, and then pier_error_moved() tells how many came: they are in `buf`. End of stream
- * before that is PIER_EINCOMPLETE if some had come, 0 if none. Python: StreamReader.readexactly.
+ * Exactly `len` bytes. Returns `len`, or a code, and then pier_error_moved() tells how many
+ * came: they are in `buf`. End of stream before that is PIER_EINCOMPLETE if some had come,
+ * 0 if none.
+ *
+ * Cancel, time-out: what came is in `buf` and counted. Threads: any, one reader at a time
+ * per socket. Python: StreamReader.readexactly.
  */
 PIER_API ssize_t pier_recv_exactly(int s, void *buf, size_t len);
 
 /**
- * Up to and including the first `delimiter`. Returns the length with the delimiter; at the end of stream what is left, which may be
- * 0. -EMSGSIZE if `size` bytes (or PIER_LINE_MAX) hold no delimiter: nothing is taken then, so the caller may read on in another way. On a code nothing is lost:
- * what came stays in the socket's buffer. -EINVAL for an empty delimiter. Python: StreamReader.readuntil.
+ * Up to and including the first `delimiter`. Returns the length with the delimiter; at the
+ * end of stream what is left, which may be 0. -EMSGSIZE if `size` bytes hold no delimiter:
+ * nothing is taken then, so the caller may read on in another way.
+ *
+ * Cancel, time-out, any code: nothing is lost, what came stays in the socket's buffer.
+ * Threads: any, one reader at a time per socket. Python: StreamReader.readuntil.
  */
 PIER_API ssize_t pier_recv_until(
     int s, void *buf, size_t size, const void *delimiter, size_t delimiter_length);
 
 /**
- * A line, NUL-terminated, with its "\n" (or "\r\n") as it came. Returns its length; 0 at the end of stream; a last line without "\n" counts.
- * `size` is the limit, the NUL included, and -EMSGSIZE its error. A NUL in the line counts in the length. On a code `buf` is "". Python: file.readline(limit).
+ * A line, NUL-terminated, with its "\n" (or "\r\n") as it came. Returns its length; 0 at
+ * the end of stream; a last line without "\n" counts. `size` is the limit, the NUL
+ * included, and -EMSGSIZE its error; nothing is taken then. A NUL in the line counts in the
+ * length.
+ *
+ * Cancel, time-out, any code: nothing is lost, what came stays in the socket's buffer.
+ * Threads: any, one reader at a time per socket. Python: file.readline(limit).
  */
 PIER_API ssize_t pier_recv_line(int s, char *buf, size_t size);
 
 /**
- * Everything until the end of stream. Returns how many bytes; -EMSGSIZE if `size` bytes came and it had not ended: they are in `buf`
- * and pier_error_moved() is `size`. On another code, too, what came is in `buf` and counted. Python: b"".join(iter(lambda: sock.recv(n), b"")).
+ * Everything until the end of stream. Returns how many bytes; -EMSGSIZE if `size` bytes
+ * came and it had not ended: they are in `buf` and pier_error_moved() is `size`. On another
+ * code, too, what came is in `buf` and counted.
+ *
+ * Cancel, time-out: what came is in `buf` and counted. Threads: any, one reader at a time
+ * per socket. Python: b"".join(iter(lambda: sock.recv(n), b"")).
  */
 PIER_API ssize_t pier_recvall(int s, void *buf, size_t size);
 
@@ -166,12 +203,18 @@ PIER_API ssize_t pier_recvall(int s, void *buf, size_t size);
  * @{ */
 
 /**
- * A FILE over a socket, for getline(3), fprintf(3) and their like. `mode` is "r", "w" or "r+" ("rw" means the same), with an optional "b".
- * Reading shares the socket's own read buffer; "w" is buffered, so fflush(3) before waiting for an answer; "r+" is unbuffered both ways, since stdio
- * has one buffer for two directions. fclose(3) flushes and never closes the socket. Errors of the socket appear as errno, -ETIME as ETIMEDOUT;
- * pier_error() has the sentence. One FILE is for one thread or task at a time.
+ * A FILE over a socket, for getline(3), fprintf(3) and their like. `mode` is "r", "w" or
+ * "r+" ("rw" means the same), with an optional "b". Reading shares the socket's own read
+ * buffer; "w" is buffered, so fflush(3) before waiting for an answer; "r+" is unbuffered
+ * both ways, since stdio has one buffer for two directions. fclose(3) flushes and never
+ * closes the socket. Errors of the socket appear as errno, -ETIME as ETIMEDOUT;
+ * pier_error() has the sentence.
  *
- * Returns the FILE, which the caller closes before the socket, or NULL, and pier_error_code() tells why. Python: sock.makefile.
+ * Returns the FILE, or NULL, and pier_error_code() tells why.
+ *
+ * Ownership: the caller closes the FILE, and before the socket. Cancel: stdio's call fails
+ * with errno ECANCELED. Threads: any, one FILE is for one thread at a time. Source:
+ * fopencookie(3). Python: sock.makefile.
  */
 PIER_API FILE *pier_makefile(int s, const char *mode);
 

@@ -4,10 +4,12 @@
 
 /**
  * @file
- * @defgroup option Socket options
- * getsockopt(2) and setsockopt(2) with the system's own numbers, an `int` form for the many options that are
- * one, and a table that knows every named option with its level, number and type.
- * None of these calls waits. Threads: any.
+ * Socket options.
+ *
+ * @defgroup pier_option Socket options
+ * @ingroup pier
+ * Socket options, by the system's own numbers as bytes or as an `int`, and by name as text
+ * from a table that knows the level, number and type of every named one.
  * @{
  */
 
@@ -21,24 +23,37 @@
 PIER_BEGIN_DECLS
 
 /**
- * Read an option's bytes. `*length` is the room, 1 to 1024 (else PIER_EOPTLEN), and becomes what the kernel wrote, which may
- * be less. Returns 0 or a code; `value` and `*length` are unchanged then. Python: sock.getsockopt(level, name, buflen).
+ * Read an option's bytes. `*length` is the room, 1 to 1024 (else PIER_EOPTLEN), and becomes
+ * what the kernel wrote, which may be less. Returns 0 or a code; `value` and `*length` are
+ * unchanged then.
+ *
+ * Threads: any. Source: getsockopt(2). Python: sock.getsockopt(level, name, buflen).
  */
 PIER_API int pier_getsockopt(int s, int level, int name, void *value, socklen_t *length);
 
 /**
  * Set an option from bytes; `value` may be NULL with any `length`, as AF_ALG wants it.
- * Python: sock.setsockopt(level, name, bytes), (level, name, None, optlen).
+ * Returns 0 or a code.
+ *
+ * Threads: any. Source: setsockopt(2). Python: sock.setsockopt(level, name, bytes), (level,
+ * name, None, optlen).
  */
 PIER_API int pier_setsockopt(int s, int level, int name, const void *value, socklen_t length);
 
 /**
- * Read an option that is an int (on AF_VSOCK, a 64-bit number). Returns 0 or a code; `out_value` is untouched then.
- * Python: sock.getsockopt(level, name).
+ * Read an option that is an int (on AF_VSOCK, a 64-bit number). Returns 0 or a code;
+ * `out_value` is untouched then.
+ *
+ * Threads: any. Source: getsockopt(2). Python: sock.getsockopt(level, name).
  */
 PIER_API int pier_getsockopt_int(int s, int level, int name, int64_t *out_value);
 
-/** Set an option that is an int (on AF_VSOCK, a 64-bit number). Out of an int's range: PIER_ERANGE. Python: sock.setsockopt(level, name, int). */
+/**
+ * Set an option that is an int (on AF_VSOCK, a 64-bit number). Returns 0 or a code; out of
+ * an int's range: PIER_ERANGE.
+ *
+ * Threads: any. Source: setsockopt(2). Python: sock.setsockopt(level, name, int).
+ */
 PIER_API int pier_setsockopt_int(int s, int level, int name, int64_t value);
 
 /** What an option's bytes mean. */
@@ -63,22 +78,36 @@ typedef struct pier_option {
     enum pier_option_type type; /**< How to read it. */
 } pier_option;
 
-/** The option of this name, or NULL. Ownership: a constant. */
+/**
+ * The option of this name, or NULL.
+ *
+ * Ownership: a constant, nothing to free. Threads: any. Python: getattr(socket, name).
+ */
 PIER_API const pier_option *pier_option_find(const char *name);
 
-/** The whole table; `*out_count` gets its length. Ownership: a constant. */
+/**
+ * The whole table; `*out_count` gets its length.
+ *
+ * Ownership: a constant, nothing to free. Threads: any. Python: dir(socket).
+ */
 PIER_API const pier_option *pier_option_list(size_t *out_count);
 
 /**
- * Read an option by name, as text: "1", "87380", "off", "cubic", "0.5", "01020304" (bytes in hexadecimal).
- * Returns the length of the text, PIER_ENOOPT for an unknown name, -ENOSPC if `buf` is too small; it is unchanged then.
+ * Read an option by name, as text: "1", "87380", "off", "cubic", "0.5", "01020304" (bytes
+ * in hexadecimal). Returns the length of the text, PIER_ENOOPT for an unknown name, -ENOSPC
+ * if `buf` is too small; it is unchanged then.
+ *
+ * Threads: any. Python has no such form.
  */
 PIER_API ssize_t pier_getsockopt_text(int s, const char *name, char *buf, size_t size);
 
 /**
- * Set an option by name from the same text; a switch may be "on" or "off", a number hexadecimal ("0x10"), an interface a name.
- * Returns 0, PIER_ENOOPT, -EINVAL for text that does not fit its type, PIER_ERANGE, or for an interface PIER_ENOINTERFACE or
+ * Set an option by name from the same text; a switch may be "on" or "off", a number
+ * hexadecimal ("0x10"), an interface a name. Returns 0, PIER_ENOOPT, -EINVAL for text that
+ * does not fit its type, PIER_ERANGE, or for an interface PIER_ENOINTERFACE or
  * PIER_EIFNAMELEN.
+ *
+ * Threads: any. Python has no such form.
  */
 PIER_API int pier_setsockopt_text(int s, const char *name, const char *text);
 

@@ -4,18 +4,25 @@
 
 /**
  * @file
- * @defgroup socket Sockets
- * A socket is an `int`: the file descriptor itself. What pier knows beyond it (time-out,
- * deadline, who waits) lives in a table beside it, indexed by the number, for the sockets that
- * pier made or adopted. A number without an entry acts as a bare descriptor, with no time-out.
+ * Sockets: connect, accept, send, receive, time-outs.
+ *
+ * @defgroup pier_socket Sockets
+ * @ingroup pier
+ * Connect, accept, send, receive, time-outs. A socket is an `int`: the file descriptor
+ * itself. What pier knows beyond it (time-out, deadline, who waits) lives in a table beside
+ * it, indexed by the number, for the sockets that pier made or adopted. A number without an
+ * entry acts as a bare descriptor: it has no time-out and no deadline, the calls that set
+ * or tell them return -EBADF, and pier_close() does not close it.
  *
  * **Waiting.** A call that must wait does so until the earliest of the socket's time-out
  * (per operation, pier_settimeout()) and its deadline (for the whole conversation,
- * pier_setdeadline()), then returns -ETIME. With a time-out of 0, or MSG_DONTWAIT, it returns
- * -EAGAIN at once. EINTR never ends a wait unless an interruption hook says so.
+ * pier_setdeadline()), then returns -ETIME. With a time-out of 0, or MSG_DONTWAIT, it
+ * returns -EAGAIN at once. EINTR never ends a wait unless an interruption hook says so.
+ * Neither ends early, and no signal makes the waiting start anew.
  *
  * **Closing.** pier_close() from another thread ends whatever waits on the socket: it
- * returns -ECANCELED. Bytes that arrived before are not lost.
+ * returns -ECANCELED. Bytes that arrived before are not lost: a call that has moved some
+ * returns them.
  *
  * **Threads.** Any thread may use any socket, several at a time. Only pier_sendall() is
  * more than one step, and it takes turns: first come, first served, never interleaved.
@@ -23,7 +30,8 @@
  * **Every descriptor is close-on-exec from birth, and no send ever raises SIGPIPE.**
  *
  * Errors that every call may return: the handle itself if it is negative, -EBADF (closed),
- * -ENOTSOCK, and what the manual page of the system call of the same name lists.
+ * -ENOTSOCK, and what the manual page of the system call of the same name lists. A length
+ * above SSIZE_MAX is -EINVAL, NULL for a buffer that has a length -EFAULT.
  * @{
  */
 
@@ -44,60 +52,96 @@ PIER_BEGIN_DECLS
  * @{ */
 
 /**
- * Make a socket, socket(2). With SOCK_NONBLOCK in `type` its time-out is 0, else it is
- * pier_getdefaulttimeout(). Returns the socket; the caller closes it with pier_close().
+ * Make a socket. With SOCK_NONBLOCK in `type` its time-out is 0, else it is
+ * pier_getdefaulttimeout(). Returns the socket, which is close-on-exec.
+ *
+ * Ownership: the caller closes it with pier_close(). Threads: any. Source: socket(2).
  * Python: socket.socket(family, type, proto).
  */
 PIER_API int pier_socket(int family, int type, int protocol);
 
 /**
- * Make two sockets that are connected to each other, socketpair(2); AF_UNIX as a rule.
- * Returns 0; on failure `out_pair` is untouched. Python: socket.socketpair.
+ * Make two sockets that are connected to each other; AF_UNIX as a rule. Returns 0; on
+ * failure `out_pair` is untouched.
+ *
+ * Ownership: the caller closes both. Threads: any. Source: socketpair(2). Python:
+ * socket.socketpair.
  */
 PIER_API int pier_socketpair(int family, int type, int protocol, int out_pair[2]);
 
 /**
- * Take over a descriptor that was made elsewhere: from now on it is pier's to close. Its time-out is the
- * default one; its mode (O_NONBLOCK) and its close-on-exec flag stay as they are unless a default time-out is set.
- * So a descriptor that comes in O_NONBLOCK goes on answering -EAGAIN until pier_settimeout() or a deadline
- * tells otherwise. A number that pier knows already starts afresh (the descriptor behind it was
- * replaced by close(2) or dup2(2)). Returns `fd`. Errors: -EBADF, -ENOTSOCK; nothing is taken then.
- * Python: socket.socket(fileno=fd).
+ * Take over a descriptor that was made elsewhere: from now on it is pier's to close. Its
+ * time-out is the default one; its mode (O_NONBLOCK) and its close-on-exec flag stay as
+ * they are unless a default time-out is set. So a descriptor that comes in O_NONBLOCK goes
+ * on answering -EAGAIN until pier_settimeout() or a deadline tells otherwise.
+ *
+ * A number that pier knows already starts afresh (the descriptor behind it was replaced by
+ * close(2) or dup2(2)). Returns `fd`. Errors: -EBADF, -ENOTSOCK, -ENOMEM; nothing is taken
+ * then.
+ *
+ * Ownership: pier's on success, so pier_close() closes it; still the caller's on failure.
+ * Threads: any, but no other call may be under way on the number. Python:
+ * socket.socket(fileno=fd).
  */
 PIER_API int pier_adopt(int fd);
 
-/** Duplicate a descriptor, which stays the caller's, and adopt the copy. Python: socket.fromfd. */
+/**
+ * Duplicate a descriptor and adopt the copy, which is close-on-exec. Returns the copy.
+ *
+ * Ownership: `fd` stays the caller's, who also closes the copy with pier_close(). Threads:
+ * any. Source: fcntl(2), F_DUPFD_CLOEXEC. Python: socket.fromfd.
+ */
 PIER_API int pier_fromfd(int fd);
 
 /**
- * A second handle to the same socket, close-on-exec, with the same time-out. -EBUSY while bytes
- * are buffered (pier_pending()). Python: sock.dup().
+ * A second handle to the same socket, close-on-exec, with the same time-out and deadline.
+ * The connection lasts until both are closed. -EBUSY while bytes are buffered
+ * (pier_pending()).
+ *
+ * Ownership: the caller closes both. Threads: any. Source: fcntl(2), F_DUPFD_CLOEXEC.
+ * Python: sock.dup().
  */
 PIER_API int pier_dup(int s);
 
 /**
- * Give the descriptor back: pier forgets it and does not close it. Returns the descriptor, which is the caller's to close(2). -EBADF if pier does not
- * know it, -EBUSY while bytes are buffered or another call is under way. Python: sock.detach().
+ * Give the descriptor back: pier forgets it and does not close it. Returns the descriptor.
+ * -EBADF if pier does not know it, -EBUSY while bytes are buffered or another call is under
+ * way.
+ *
+ * Ownership: the caller's, to close(2). Threads: any. Python: sock.detach().
  */
 PIER_API int pier_detach(int s);
 
 /**
- * Close. Calls that wait on the socket, in any thread, return -ECANCELED, and the descriptor is closed
- * when the last of them has left. Never waits and never retries (close(2) after EINTR has closed).
+ * Close. Calls that wait on the socket, in any thread, return -ECANCELED, and the
+ * descriptor is closed when the last of them has left. Never waits and never retries
+ * (close(2) after EINTR has closed).
  *
- * Returns 0; -EBADF for a number that pier does not know, above all for one closed already: a
- * descriptor that pier did not make or adopt is never closed. A negative `s` is returned as it is.
- * -EIO and the like from the kernel mean: closed all the same. Python: sock.close().
+ * Returns 0; -EBADF for a number that pier does not know, above all for one closed already:
+ * a descriptor that pier did not make or adopt is never closed. A negative `s` is returned
+ * as it is. -EIO and the like from the kernel mean: closed all the same. A reset by the
+ * peer is not told here.
+ *
+ * Ownership: the number is no longer the caller's, whatever the result. Threads: any.
+ * Source: close(2), bpo-30319. Python: sock.close().
  */
 PIER_API int pier_close(int s);
 
-/** End one direction or both: SHUT_RD, SHUT_WR, SHUT_RDWR; shutdown(2). Python: sock.shutdown. */
+/**
+ * End one direction or both: SHUT_RD, SHUT_WR, SHUT_RDWR. SHUT_WR tells the peer that no
+ * more will come, and the answer can still be received. With duplicates or after a fork it
+ * ends the connection for all of them, which closing does not.
+ *
+ * Threads: any. Source: shutdown(2). Python: sock.shutdown.
+ */
 PIER_API int pier_shutdown(int s, int how);
 
 /**
- * The birth number of a socket: every socket gets another one, for the life of the process, so
- * a descriptor number that was closed and given out again can be told apart. 0 if pier does not know
- * the number.
+ * The birth number of a socket: every socket gets another one, for the life of the process,
+ * so a descriptor number that was closed and given out again can be told apart. 0 if pier
+ * does not know the number.
+ *
+ * Threads: any. Python has objects.
  */
 PIER_API uint64_t pier_birth(int s);
 
@@ -106,52 +150,78 @@ PIER_API uint64_t pier_birth(int s);
  * @{ */
 
 /**
- * Give the socket a local address, bind(2). A host name is looked up first (the first address of the
- * socket's family counts). Adds the resolver's errors. When it fails, listen, accept and the receiving calls
- * return the same error until a bind succeeds, so that a program that checks late is not misled.
- * Python: sock.bind.
+ * Give the socket a local address. A host name is looked up first (the first address of the
+ * socket's family counts). Adds the resolver's errors. When it fails, listen, accept and
+ * the receiving calls return the same error until a bind, a connect or a pier_sendto()
+ * succeeds, so that a program that checks late is not misled.
+ *
+ * Cancel (in the look-up): the socket is not bound. Threads: any. Source: bind(2). Python:
+ * sock.bind.
  */
 PIER_API int pier_bind(int s, pier_addr addr);
 
 #define PIER_BACKLOG 128 /**< Python's backlog when none is given. */
 
-/** Listen for connections, listen(2). A negative backlog counts as 0. Python: sock.listen(backlog). */
+/**
+ * Listen for connections. A negative backlog counts as 0.
+ *
+ * Threads: any. Source: listen(2). Python: sock.listen(backlog).
+ */
 PIER_API int pier_listen(int s, int backlog);
 
 /**
- * Wait for a connection and take it, accept4(2). Returns the new socket, which the caller closes; its
- * time-out is the default one (none, if that is not set), never the listener's. `out_peer` gets the peer's
- * address, and may be NULL.
+ * Wait for a connection and take it. Returns the new socket, which is close-on-exec; its
+ * time-out is the default one (none, if that is not set), never the listener's. `out_peer`
+ * gets the peer's address, and may be NULL.
  *
  * The transient errors that accept(2) lists (ECONNABORTED, EPROTO, ENETDOWN, …) are not
- * errors of the listener: it goes on waiting. -EMFILE and -ENFILE are returned; the connection stays
- * queued. Cancel: no connection is lost. Python: sock.accept.
+ * errors of the listener: it goes on waiting. -EMFILE and -ENFILE are returned; the
+ * connection stays queued. Under a time-out or deadline, or beside another accept, the
+ * listener's description becomes O_NONBLOCK.
+ *
+ * Ownership: the caller closes the new socket. Cancel: no connection is lost. Threads: any,
+ * each connection goes to one. Source: accept4(2). Python: sock.accept.
  */
 PIER_API int pier_accept(int s, pier_addr *out_peer);
 
 /**
- * Connect, connect(2), including the look-up of a host name (its first address of the socket's
- * family; pier_create_connection() tries them all). EINTR does not end it: it goes on, and its
- * outcome is awaited. With a time-out of 0: -EINPROGRESS, and pier_wait_writable() tells when. On a connected
- * stream -EISCONN. After -ETIME the connection may still come about; close the socket.
+ * Connect, including the look-up of a host name (its first address of the socket's family;
+ * pier_create_connection() tries them all). EINTR does not end it: it goes on, and its
+ * outcome is awaited. With a time-out of 0: -EINPROGRESS, and pier_wait_writable() tells
+ * when. On a connected stream -EISCONN. After -ETIME the connection may still come about;
+ * close the socket.
  *
- * A stream that the kernel connected to itself (a port of this host that nobody listens on can do that)
- * counts as -ECONNREFUSED. When connect fails, the error stands in for ENOTCONN and EPIPE in later calls.
+ * A stream that the kernel connected to itself (a port of this host that nobody listens on
+ * can do that) counts as -ECONNREFUSED. When connect fails, the error stands in for
+ * ENOTCONN and EPIPE in later calls.
+ *
+ * Cancel: as after -ETIME. Threads: any. Source: connect(2), CPython's internal_connect.
  * Python: sock.connect.
  */
 PIER_API int pier_connect(int s, pier_addr addr);
 
 /**
  * pier_connect() with Python's connect_ex result: 0, or the errno as a positive number
- * (EINPROGRESS, EISCONN; EAGAIN when the time-out passed). What is not connect(2)'s own failure, a
- * name that is not found or a bad address, comes back as a negative code. Python: sock.connect_ex.
+ * (EINPROGRESS, EISCONN; EAGAIN when the time-out passed). What is not connect(2)'s own
+ * failure, a name that is not found or a bad address, comes back as a negative code, and so
+ * does a negative handle.
+ *
+ * Cancel: as pier_connect(). Threads: any. Python: sock.connect_ex.
  */
 PIER_API int pier_connect_ex(int s, pier_addr addr);
 
-/** The socket's own address. `out` is always written. Python: sock.getsockname. */
+/**
+ * The socket's own address. Returns 0 or a code. `out` is always written.
+ *
+ * Threads: any. Source: getsockname(2). Python: sock.getsockname.
+ */
 PIER_API int pier_getsockname(int s, pier_addr *out);
 
-/** The other end's address, or -ENOTCONN. `out` is always written. Python: sock.getpeername. */
+/**
+ * The other end's address: 0, or a code, -ENOTCONN above all. `out` is always written.
+ *
+ * Threads: any. Source: getpeername(2). Python: sock.getpeername.
+ */
 PIER_API int pier_getpeername(int s, pier_addr *out);
 
 /** @} */
@@ -159,77 +229,119 @@ PIER_API int pier_getpeername(int s, pier_addr *out);
  * @{ */
 
 /**
- * Receive up to `len` bytes, waiting for the first of them. Returns how many, or 0 at the end of
- * the stream, or a code; `buf` holds nothing then. With `len` 0 it returns 0 without a system call, as Python
- * does. A datagram that is longer than `len` loses its rest; MSG_TRUNC in `flags` makes the result the real
- * length. A datagram of 0 bytes returns 0 too and is no end. One call moves at most 0x7ffff000 bytes.
+ * Receive up to `len` bytes, waiting for the first of them. Returns how many, or 0 at the
+ * end of the stream, or a code; `buf` holds nothing then. With `len` 0 it returns 0 without
+ * a system call, as Python does. A datagram that is longer than `len` loses its rest;
+ * MSG_TRUNC in `flags` makes the result the real length. A datagram of 0 bytes returns 0
+ * too and is no end (of a SOCK_SEQPACKET socket the two cannot be told apart). One call
+ * moves at most 0x7ffff000 bytes.
  *
- * Cancel, time-out: no byte has moved. Python: sock.recv_into.
+ * Cancel, time-out: no byte has moved. Threads: any; of several that receive at once each
+ * gets bytes of its own. Source: recv(2). Python: sock.recv_into.
  */
 PIER_API ssize_t pier_recv(int s, void *buf, size_t len, int flags);
 
 /**
  * pier_recv() that also tells from whom. With `len` 0 it does ask the kernel, and takes a
- * datagram off the queue. On a connected stream `out_from` is no address. `out_from` may be NULL, and is
- * always written. Python: sock.recvfrom_into.
+ * datagram off the queue. On a connected stream `out_from` is no address. `out_from` may be
+ * NULL, and is always written.
+ *
+ * Cancel, time-out: no byte has moved. Threads: any. Source: recvfrom(2). Python:
+ * sock.recvfrom_into.
  */
 PIER_API ssize_t pier_recvfrom(int s, void *buf, size_t len, int flags, pier_addr *out_from);
 
 /**
- * Send up to `len` bytes, waiting until some can go. Returns how many went, which may be fewer on a stream;
- * a datagram goes whole or not at all. Cancel, time-out: no byte has moved. Python: sock.send.
+ * Send up to `len` bytes, waiting until some can go. Returns how many went, which may be
+ * fewer on a stream; a datagram goes whole or not at all (-EMSGSIZE). That bytes went does
+ * not mean that they arrived. When the peer is gone: -EPIPE or -ECONNRESET, never SIGPIPE.
+ *
+ * Cancel, time-out: no byte has moved. Threads: any. Source: send(2). Python: sock.send.
  */
 PIER_API ssize_t pier_send(int s, const void *buf, size_t len, int flags);
 
 /**
- * Send all of it, under one deadline. Returns `len`, or a code, and then pier_error_moved() tells how many bytes had
- * gone. Waits its turn when another sendall is under way on this socket. Python: sock.sendall.
+ * Send all of it, under one deadline. Returns `len`, or a code, and then pier_error_moved()
+ * tells how many bytes had gone.
+ *
+ * Cancel, time-out: as any failure; some may have gone. Threads: any; waits its turn when
+ * another sendall is under way on this socket. Python: sock.sendall.
  */
 PIER_API ssize_t pier_sendall(int s, const void *buf, size_t len, int flags);
 
 /**
- * Send a datagram to an address, sendto(2); a host name is looked up first. No address (a zeroed
- * one) sends to the connected peer. Python: sock.sendto.
+ * Send a datagram to an address; a host name is looked up first, under the same limits. No
+ * address (a zeroed one) sends to the connected peer. Adds the resolver's errors.
+ *
+ * Cancel, time-out: no byte has moved. Threads: any. Source: sendto(2). Python:
+ * sock.sendto.
  */
 PIER_API ssize_t pier_sendto(int s, const void *buf, size_t len, int flags, pier_addr to);
 
 /**
- * Send from several buffers, with control data and an address as `msg` says, sendmsg(2). More than 1024
- * buffers are sent in parts on a stream that carries no control data (the result may be short), else
- * -EMSGSIZE. Python: sock.sendmsg.
+ * Send from several buffers, with control data and an address as `msg` says. More than 1024
+ * buffers are sent in parts on a stream that carries no control data (the result may be
+ * short), else -EMSGSIZE.
+ *
+ * Cancel, time-out: no byte has moved. Threads: any. Source: sendmsg(2). Python:
+ * sock.sendmsg.
  */
 PIER_API ssize_t pier_sendmsg(int s, const struct msghdr *msg, int flags);
 
 /**
- * Receive into several buffers, with control data and address, recvmsg(2). Descriptors that arrive are
- * close-on-exec. msg_namelen and msg_controllen say what was written, never more than there was room for; a peer
- * without a name has msg_namelen 0. More than 1024 buffers: the first 1024 on a stream, else
- * -EMSGSIZE. Python: sock.recvmsg_into.
+ * Receive into several buffers, with control data and address. msg_namelen and
+ * msg_controllen say what was written, never more than there was room for; a peer without a
+ * name has msg_namelen 0. More than 1024 buffers: the first 1024 on a stream, else
+ * -EMSGSIZE.
+ *
+ * Ownership: descriptors that arrive are close-on-exec and the caller's
+ * (pier_cmsg_close_fds() closes them). Cancel, time-out: no byte has moved. Threads: any.
+ * Source: recvmsg(2). Python: sock.recvmsg_into.
  */
 PIER_API ssize_t pier_recvmsg(int s, struct msghdr *msg, int flags);
 
 /**
- * Send `count` bytes of a file, or all until its end if `count` is 0, over a stream. `offset` is where to
- * begin and is moved on; NULL means the file's own position, which is moved on, by what was sent, on
- * failure too. Uses sendfile(2), or reads and sends where that does not work (/proc, pipes).
+ * Send `count` bytes of a file, or all until its end if `count` is 0, over a stream.
+ * `offset` is where to begin and is moved on; NULL means the file's own position, which is
+ * moved on, by what was sent, on failure too. Uses sendfile(2), or reads and sends where
+ * that does not work (/proc, pipes).
  *
- * Returns how many bytes went, or a code with pier_error_moved(). -EINVAL for a socket that is no stream
- * or has a time-out of 0. Each part may wait for the time-out; the deadline bounds the whole. Python: sock.sendfile.
+ * Returns how many bytes went, or a code with pier_error_moved(). -EINVAL for a socket that
+ * is no stream or has a time-out of 0. Each part may wait for the time-out; the deadline
+ * bounds the whole.
+ *
+ * Ownership: the file stays the caller's. Cancel, time-out: as any failure; some may have
+ * gone. Threads: any, one at a time per file position; waits its turn as pier_sendall()
+ * does. Source: sendfile(2). Python: sock.sendfile.
  */
 PIER_API ssize_t pier_sendfile(int s, int file, off_t *offset, size_t count);
 
 /**
- * Wait until there is something to receive or to accept: 0, -ETIME at `deadline` or at the socket's own, -ECANCELED. The
- * time-out does not count here. A deadline that has passed only looks. Python: select.select([sock], [], []).
+ * Wait until there is something to receive or to accept, the end of the stream and an error
+ * included: 0, or -ETIME at `deadline` or at the socket's own. The time-out does not count
+ * here. A deadline that has passed only looks. Bytes that are buffered (pier_pending())
+ * count.
+ *
+ * Cancel: nothing is taken. Threads: any. Source: poll(2). Python: select.select([sock],
+ * [], []).
  */
 PIER_API int pier_wait_readable(int s, pier_time deadline);
 
-/** The same until something can be sent, or a connect has ended. Python: select.select([], [sock], []). */
+/**
+ * The same until something can be sent, or a connect has ended (SO_ERROR, or pier_connect()
+ * once more, tells how).
+ *
+ * Cancel: nothing has changed. Threads: any. Source: poll(2). Python: select.select([],
+ * [sock], []).
+ */
 PIER_API int pier_wait_writable(int s, pier_time deadline);
 
 /**
- * How many bytes lie in pier's own read buffer of this socket (from framing or pier_makefile()), invisible to
- * poll(2) and to anyone who reads the descriptor behind pier's back. pier's own calls drain it first.
+ * How many bytes lie in pier's own read buffer of this socket (from framing or
+ * pier_makefile()), invisible to poll(2) and to anyone who reads the descriptor behind
+ * pier's back. pier's own calls drain it first.
+ *
+ * Threads: any. Python: ssl's sock.pending().
  */
 PIER_API ssize_t pier_pending(int s);
 
@@ -238,45 +350,85 @@ PIER_API ssize_t pier_pending(int s);
  * @{ */
 
 /**
- * The longest that one operation may wait, in seconds: INFINITY for ever, 0 not at all. Sets the descriptor's
- * O_NONBLOCK as Python does (clear for INFINITY, else set), which every duplicate of it shares. Negative or NaN:
- * -EINVAL. Python: sock.settimeout; None is INFINITY.
+ * The longest that one operation may wait, in seconds: INFINITY for ever, 0 not at all.
+ * Sets the descriptor's O_NONBLOCK as Python does (clear for INFINITY, else set), which
+ * every duplicate of it shares. Returns 0, or -EINVAL for a negative number or NaN.
+ *
+ * Threads: any; calls that wait already keep the limit they began with. Python:
+ * sock.settimeout; None is INFINITY.
  */
 PIER_API int pier_settimeout(int s, double seconds);
 
-/** The time-out in seconds, INFINITY if there is none, or a negative code. Python: sock.gettimeout. */
+/**
+ * The time-out in seconds, INFINITY if there is none, or a negative code.
+ *
+ * Threads: any. Python: sock.gettimeout.
+ */
 PIER_API double pier_gettimeout(int s);
 
-/** pier_settimeout() with INFINITY (true) or 0 (false). Python: sock.setblocking. */
+/**
+ * pier_settimeout() with INFINITY (true) or 0 (false).
+ *
+ * Threads: any. Python: sock.setblocking.
+ */
 PIER_API int pier_setblocking(int s, bool blocking);
 
-/** 0 if the time-out is 0, else 1 (also with a time-out above 0). Python: sock.getblocking. */
+/**
+ * 0 if the time-out is 0, else 1 (also with a time-out above 0).
+ *
+ * Threads: any. Python: sock.getblocking.
+ */
 PIER_API int pier_getblocking(int s);
 
-/** The time-out of sockets made from now on, in the whole process. Negative or NaN: -EINVAL. Python: socket.setdefaulttimeout. */
+/**
+ * The time-out of sockets made from now on, in the whole process. Returns 0, or -EINVAL for
+ * a negative number or NaN.
+ *
+ * Threads: any, it is one for all of them. Python: socket.setdefaulttimeout.
+ */
 PIER_API int pier_setdefaulttimeout(double seconds);
 
-/** The default time-out in seconds; INFINITY unless set. Python: socket.getdefaulttimeout. */
+/**
+ * The default time-out in seconds; INFINITY unless set.
+ *
+ * Threads: any. Python: socket.getdefaulttimeout.
+ */
 PIER_API double pier_getdefaulttimeout(void);
 
 /**
- * The point from which on every operation that may wait returns -ETIME, even if it need not: `pier_setdeadline(s,
- * pier_after(2))` bounds a whole conversation, also with a peer that never pauses. PIER_NEVER takes it away. The descriptor's mode stays as it is. A negative point is
- * returned as the error that it is. Python has no such thing.
+ * The point from which on every operation that may wait returns -ETIME, even if it need
+ * not: `pier_setdeadline(s, pier_after(2))` bounds a whole conversation, also with a peer
+ * that never pauses. PIER_NEVER takes it away. The descriptor's mode stays as it is.
+ * Returns 0; a negative point is returned as the error that it is.
+ *
+ * Threads: any; calls that wait already keep the limit they began with. Python has no such
+ * thing.
  */
 PIER_API int pier_setdeadline(int s, pier_time deadline);
 
-/** The deadline, PIER_NEVER if there is none, or a negative code. */
+/**
+ * The deadline, PIER_NEVER if there is none, or a negative code.
+ *
+ * Threads: any. Python has no such thing.
+ */
 PIER_API pier_time pier_getdeadline(int s);
 
 /** @} */
 /** @name The descriptor
  * @{ */
 
-/** Shall it survive exec(3)? Python: sock.set_inheritable. */
+/**
+ * Shall it survive exec(3)? Returns 0 or a code.
+ *
+ * Threads: any. Source: fcntl(2), FD_CLOEXEC. Python: sock.set_inheritable, PEP 446.
+ */
 PIER_API int pier_set_inheritable(int s, bool inheritable);
 
-/** 1 if it survives exec(3), else 0. Python: sock.get_inheritable. */
+/**
+ * 1 if it survives exec(3), else 0, or a code.
+ *
+ * Threads: any. Source: fcntl(2), FD_CLOEXEC. Python: sock.get_inheritable.
+ */
 PIER_API int pier_get_inheritable(int s);
 
 /** @} */
@@ -291,13 +443,16 @@ typedef struct pier_hook {
 } pier_hook;
 
 /**
- * Install this thread's interruption hook: it is called whenever a signal has interrupted a call, and after
- * each part of a pier_sendall(), with no lock held. It may call pier, and close the very socket. If it returns
- * non-zero the call gives up with -EINTR; else it goes on, until the same deadline. Signal handlers that shall wake it
- * are installed without SA_RESTART. Without a hook, EINTR is never seen.
+ * Install this thread's interruption hook: it is called whenever a signal has interrupted a
+ * call, and after each part of a pier_sendall(), with no lock held. It may call pier, and
+ * close the very socket. If it returns non-zero the call gives up with -EINTR; else it goes
+ * on, until the same deadline. Signal handlers that shall wake it are installed without
+ * SA_RESTART. Without a hook, EINTR is never seen.
  *
- * Returns the hook that was there before, to be put back. Threads: each has its own.
- * Python: PEP 475, PyErr_CheckSignals.
+ * Returns the hook that was there before, to be put back.
+ *
+ * Ownership: `arg` stays the caller's. Threads: each has its own. Source: PEP 475. Python:
+ * PyErr_CheckSignals.
  */
 PIER_API pier_hook pier_sethook(int (*call)(void *arg), void *arg);
 

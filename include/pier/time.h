@@ -4,21 +4,25 @@
 
 /**
  * @file
- * @defgroup time Time
- * Durations are `double` seconds, as in Python; points in time are pier_time,
- * nanoseconds of a clock that only goes forward (CLOCK_MONOTONIC: it does not
- * run while the machine is suspended, and setting the wall clock does not move it).
+ * Points in time and deadlines.
  *
- * A duration becomes a point once, with pier_after(), and from then on the point
- * travels; so nothing that retries or loops ever starts the waiting anew.
+ * @defgroup pier_time Time
+ * @ingroup pier
+ * Points in time and deadlines. Durations are `double` seconds, as in Python; points in
+ * time are pier_time, nanoseconds of a clock that only goes forward (CLOCK_MONOTONIC: it
+ * does not run while the machine is suspended, and setting the wall clock does not move
+ * it).
  *
- * | duration            | meaning                                        |
- * |---------------------|------------------------------------------------|
- * | INFINITY            | no limit (Python's None)                       |
- * | 0                   | do not wait                                    |
- * | above 0, below 1 ns | 1 ns: a positive time never turns into 0       |
- * | above 292 years     | no limit                                       |
- * | negative, NaN       | -EINVAL                                        |
+ * A duration becomes a point once, with pier_after(), and from then on the point travels;
+ * so nothing that retries or loops ever starts the waiting anew.
+ *
+ * What a duration may be, here and wherever seconds are an argument:
+ *
+ *     INFINITY              no limit (Python's None)
+ *     0                     do not wait
+ *     above 0, below 1 ns   1 ns: a positive time never turns into 0
+ *     above 292 years       no limit
+ *     negative, NaN         -EINVAL
  * @{
  */
 
@@ -29,9 +33,9 @@
 PIER_BEGIN_DECLS
 
 /**
- * A point on the monotonic clock, in nanoseconds. Points are positive; a negative
- * pier_time is an error code (from pier_after(-1), say) and a verb that gets it
- * returns it. In an options struct 0 means "not given".
+ * A point on the monotonic clock, in nanoseconds. Points are positive; a negative pier_time
+ * is an error code (from pier_after(-1), say) and a verb that gets it returns it. In an
+ * options struct 0 means "not given".
  */
 typedef int64_t pier_time;
 
@@ -39,26 +43,27 @@ typedef int64_t pier_time;
 #define PIER_SECOND INT64_C(1000000000) /**< One second in pier_time's nanoseconds. */
 
 /**
- * Now. Python: time.monotonic_ns().
+ * Now.
  *
- * Threads: any. Cannot fail.
+ * Threads: any. Cannot fail. Python: time.monotonic_ns().
  */
 PIER_API pier_time pier_now(void);
 
 /**
  * The point `seconds` from now: `pier_setdeadline(s, pier_after(2))`.
  *
- * Returns a positive point; PIER_NEVER for INFINITY and for whatever lies beyond
- * the clock's range; -EINVAL for a negative number or NaN. pier_after(0) is now.
+ * Returns a positive point; PIER_NEVER for INFINITY and for whatever lies beyond the
+ * clock's range; -EINVAL for a negative number or NaN. pier_after(0) is now.
+ *
  * Threads: any. Python: time.monotonic() + seconds.
  */
 PIER_API pier_time pier_after(double seconds);
 
 /**
- * The seconds that are left until a point: 0 when it has passed, INFINITY for
- * PIER_NEVER, and the (negative) code itself when `point` is an error code.
+ * The seconds that are left until a point: 0 when it has passed, INFINITY for PIER_NEVER,
+ * and the (negative) code itself when `point` is an error code.
  *
- * Threads: any.
+ * Threads: any. Python: max(0, point - time.monotonic()).
  */
 PIER_API double pier_remaining(pier_time point);
 

@@ -4,7 +4,10 @@
 
 /**
  * @file
- * @defgroup version Version
+ * Which pier this is.
+ *
+ * @defgroup pier_version Version
+ * @ingroup pier
  * Which pier this is, at compile time and at run time.
  * @{
  */
@@ -36,7 +39,8 @@ PIER_BEGIN_DECLS
  * The version of the library in use, as text: "0.1.0". It may be newer than the
  * PIER_VERSION that the program was compiled with, never older.
  *
- * Ownership: a constant, nothing to free. Threads: any. Cannot fail.
+ * Ownership: a constant, nothing to free. Threads: any. Cannot fail. Python:
+ * platform.python_version().
  */
 PIER_API const char *pier_version(void);
 
