@@ -149,9 +149,15 @@ PIER_API int pier_stop(int server, double drain_seconds);
 /** @} */
 /** @name Reading by shape
  *
- * These read ahead into a buffer that belongs to the socket; pier_recv() and its kin drain it
- * first, so they may be mixed freely. (On AF_UNIX nothing is read ahead: descriptors that come
- * with the bytes stay with them.) One reader at a time per socket.
+ * These read ahead into a buffer that belongs to the socket; pier_recv() and its kin drain
+ * it first, so they may be mixed freely. On AF_UNIX they take nothing beyond the record, so
+ * that descriptors which come with later bytes stay with those; descriptors that come with
+ * the record's own bytes are dropped, as by any plain receive.
+ *
+ * Time-out and deadline bound each call as a whole. One reader at a time per socket: a
+ * second one waits its turn. Streams only: on a socket that keeps messages apart they
+ * return -EINVAL. A descriptor that pier does not know has no buffer: pier_recv_until() and
+ * pier_recv_line() return -EBADF for it.
  * @{ */
 
 #define PIER_LINE_MAX 65536 /**< Bytes: the longest line or record, whatever the buffer's size. */
@@ -161,18 +167,19 @@ PIER_API int pier_stop(int server, double drain_seconds);
  * came: they are in `buf`. End of stream before that is PIER_EINCOMPLETE if some had come,
  * 0 if none.
  *
- * Cancel, time-out: what came is in `buf` and counted. Threads: any, one reader at a time
- * per socket. Python: StreamReader.readexactly.
+ * Cancel, time-out: what came is in `buf` and counted. Threads: any, in turn. Python:
+ * StreamReader.readexactly.
  */
 PIER_API ssize_t pier_recv_exactly(int s, void *buf, size_t len);
 
 /**
  * Up to and including the first `delimiter`. Returns the length with the delimiter; at the
- * end of stream what is left, which may be 0. -EMSGSIZE if `size` bytes hold no delimiter:
- * nothing is taken then, so the caller may read on in another way.
+ * end of stream what is left, which may be 0. -EMSGSIZE if `size` bytes (or PIER_LINE_MAX)
+ * hold no delimiter: nothing is taken then, so the caller may read on in another way.
+ * -EINVAL for an empty delimiter.
  *
  * Cancel, time-out, any code: nothing is lost, what came stays in the socket's buffer.
- * Threads: any, one reader at a time per socket. Python: StreamReader.readuntil.
+ * Threads: any, in turn. Python: StreamReader.readuntil.
  */
 PIER_API ssize_t pier_recv_until(
     int s, void *buf, size_t size, const void *delimiter, size_t delimiter_length);
@@ -181,10 +188,10 @@ PIER_API ssize_t pier_recv_until(
  * A line, NUL-terminated, with its "\n" (or "\r\n") as it came. Returns its length; 0 at
  * the end of stream; a last line without "\n" counts. `size` is the limit, the NUL
  * included, and -EMSGSIZE its error; nothing is taken then. A NUL in the line counts in the
- * length.
+ * length. On a code `buf` is "".
  *
  * Cancel, time-out, any code: nothing is lost, what came stays in the socket's buffer.
- * Threads: any, one reader at a time per socket. Python: file.readline(limit).
+ * Threads: any, in turn. Python: file.readline(limit).
  */
 PIER_API ssize_t pier_recv_line(int s, char *buf, size_t size);
 
@@ -193,8 +200,8 @@ PIER_API ssize_t pier_recv_line(int s, char *buf, size_t size);
  * came and it had not ended: they are in `buf` and pier_error_moved() is `size`. On another
  * code, too, what came is in `buf` and counted.
  *
- * Cancel, time-out: what came is in `buf` and counted. Threads: any, one reader at a time
- * per socket. Python: b"".join(iter(lambda: sock.recv(n), b"")).
+ * Cancel, time-out: what came is in `buf` and counted. Threads: any, in turn. Python:
+ * b"".join(iter(lambda: sock.recv(n), b"")).
  */
 PIER_API ssize_t pier_recvall(int s, void *buf, size_t size);
 
