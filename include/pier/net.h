@@ -210,14 +210,18 @@ PIER_API ssize_t pier_recvall(int s, void *buf, size_t size);
  * @{ */
 
 /**
- * A FILE over a socket, for getline(3), fprintf(3) and their like. `mode` is "r", "w" or
- * "r+" ("rw" means the same), with an optional "b". Reading shares the socket's own read
- * buffer; "w" is buffered, so fflush(3) before waiting for an answer; "r+" is unbuffered
- * both ways, since stdio has one buffer for two directions. fclose(3) flushes and never
- * closes the socket. Errors of the socket appear as errno, -ETIME as ETIMEDOUT;
- * pier_error() has the sentence.
+ * A FILE over a stream, for getline(3), fprintf(3) and their like. `mode` is "r", "w" or
+ * "r+" ("rw" means the same), with an optional "b" after the first letter. Reading shares the
+ * socket's own read buffer, so it may be mixed with pier_recv() and its kin; on AF_UNIX it
+ * reads ahead only what carries no descriptor. "w" is buffered, so fflush(3) before waiting
+ * for an answer; "r+" is unbuffered both ways, since stdio has one buffer for two directions.
+ * fclose(3) flushes and never closes the socket. Errors of the socket appear as errno, -ETIME
+ * as ETIMEDOUT, those that are no errno as EIO; pier_error() has the sentence, and
+ * pier_error_moved() how much of a failed write went: stdio drops the rest. A FILE that
+ * outlives its socket fails with EBADF. It has no fileno(3) and no position.
  *
- * Returns the FILE, or NULL, and pier_error_code() tells why.
+ * Returns the FILE, or NULL, and pier_error_code() tells why: -EINVAL (the mode, or no
+ * stream), -EBADF (a descriptor that pier does not know), -ENOMEM.
  *
  * Ownership: the caller closes the FILE, and before the socket. Cancel: stdio's call fails
  * with errno ECANCELED. Threads: any, one FILE is for one thread at a time. Source:
