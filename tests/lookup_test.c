@@ -205,6 +205,23 @@ TEST(a_literal_is_done_when_it_is_started)
     assert_int_equal(pier__work_counts().threads, 0);
 }
 
+static int no_thread(pthread_t *out, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+{
+    (void)out, (void)attr, (void)fn, (void)arg;
+    return -ENOMEM;
+}
+
+TEST(a_look_up_that_cannot_be_started_is_an_error_at_once)
+{
+    struct pier__seam mine = pier__seam_system;
+    mine.thread = no_thread;
+    pier__seam = &mine;
+    const struct pier__question question = {.host = "four.test"};
+    struct pier__lookup *lookup;
+    assert_int_equal(pier__lookup_start(&question, &lookup), PIER_EAI_AGAIN);
+    pier__seam = &pier__seam_system;
+}
+
 TEST(verbs_look_names_up_under_the_sockets_deadline)
 {
     start_stub();

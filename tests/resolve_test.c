@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/bits.h"
 #include "base/seam.h"
+#include "base/trace.h"
 #include "harness.h"
 #include "stub_dns.h"
 #include "wait/work.h"
@@ -632,4 +633,37 @@ TEST(answers_are_those_of_python)
     assert_as_python("'0x7f.1'", "", AF_INET, SOCK_RAW);
     assert_as_python(NULL, "ftp", 0, SOCK_STREAM);
     stub_dns_stop();
+}
+
+TEST(calls_with_null_and_strange_text_can_be_traced)
+{
+    pier__trace_on = true; /* the lines go nowhere: no file was opened for them */
+    pier_addrinfo *list;
+    pier_hostent *host;
+    pier_nameinfo info;
+    pier_interface *interfaces;
+    char buf[300];
+    assert_true(pier_getaddrinfo(NULL, NULL, NULL, &list) < 0);
+    assert_true(pier_getaddrinfo("\xff%s\n", "%n", NULL, &list) < 0);
+    assert_failed(pier_gethostbyname(NULL, PIER_NEVER), -EINVAL);
+    assert_failed(pier_resolve((pier_addr){0}, PIER_NEVER), PIER_ENOADDR);
+    assert_true(pier_gethostbyname_ex(NULL, PIER_NEVER, &host) < 0);
+    assert_true(pier_gethostbyaddr(NULL, PIER_NEVER, &host) < 0);
+    assert_true(pier_getnameinfo((pier_addr){0}, 0, PIER_NEVER, &info) < 0);
+    assert_true(pier_getfqdn(NULL, PIER_NEVER, NULL, 0) < 0);
+    assert_true(pier_gethostname(buf, sizeof buf) > 0);
+    assert_true(pier_sethostname(NULL, 5) < 0);
+    assert_true(pier_getservbyname(NULL, NULL) < 0);
+    assert_true(pier_getservbyport(-1, NULL, buf, sizeof buf) < 0);
+    assert_true(pier_getprotobyname(NULL) < 0);
+    assert_true(pier_inet_aton(NULL, NULL) < 0);
+    assert_true(pier_inet_pton(AF_INET, NULL, NULL) < 0);
+    assert_true(pier_inet_ntop(AF_INET, NULL, 0, NULL, 0) < 0);
+    assert_string_equal(pier_inet_ntoa((struct in_addr){0}).text, "0.0.0.0");
+    assert_true(pier_htons(-1) < 0);
+    assert_true(pier_if_nametoindex(NULL) < 0);
+    assert_true(pier_if_indextoname(0, buf, sizeof buf) < 0);
+    assert_true(pier_if_nameindex(&interfaces) > 0);
+    pier_freenameindex(interfaces);
+    pier__trace_on = false;
 }
