@@ -109,7 +109,7 @@ static bool is_transient(int64_t code)
 }
 
 /* May accept wait on this descriptor? On what is no listener it must fail at once instead. */
-static bool is_listening(struct pier__entry *entry, int fd)
+bool pier__is_listening(struct pier__entry *entry, int fd)
 {
     if (!entry) return false;
     if (atomic_load(&entry->listening)) return true;
@@ -130,19 +130,21 @@ static int prepare_accept(const struct pier__use *use, const struct pier__op *op
     return limited || rival ? pier__set_nonblock(use->entry, use->fd, true) : 0;
 }
 
-static int accept_one(const struct pier__use *use, struct pier__sockaddr *peer)
+int pier__accept_in(const struct pier__use *use, struct pier__sockaddr *peer, bool wait)
 {
     struct pier__entry *entry = use->entry;
     if (entry && pier__special(entry) & PIER__HAS_FAILED_BIND)
         return atomic_load(&entry->failed_bind);
-    bool limited = pier__default_timeout() != PIER_NEVER, listener = is_listening(entry, use->fd);
+    bool limited = pier__default_timeout() != PIER_NEVER,
+         listener = pier__is_listening(entry, use->fd);
     struct pier__op op = {.code = PIER_OP_ACCEPT,
         .fd = use->fd,
         .flags = limited ? SOCK_NONBLOCK : 0,
         .with.in = {.addr = (struct sockaddr *)&peer->storage, .addrlen = &peer->length}};
     pier__limit(&op, use);
+    if (!wait) op.timeout = 0;
     if (!listener) op.timeout = op.deadline = PIER_NEVER, op.life = NULL;
-    int err = listener ? prepare_accept(use, &op) : 0;
+    int err = listener && wait ? prepare_accept(use, &op) : 0;
     if (err < 0) return err;
     int64_t fd;
     do {
@@ -163,7 +165,7 @@ static int enter_accept(int s, pier_addr *out_peer, bool record)
     struct pier__sockaddr peer;
     int client = pier__enter(&use, s, PIER__WAITER);
     if (client == 0) {
-        client = accept_one(&use, &peer);
+        client = pier__accept_in(&use, &peer, /* wait= */ true);
         if (client < 0 && record) pier__sock_failed("accept on", s, &use, NULL, client);
         pier__leave(&use);
     } else if (record) {

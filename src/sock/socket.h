@@ -19,6 +19,15 @@ int pier__settimeout(int s, int64_t timeout);
 int pier__setdeadline(int s, pier_time deadline);
 uint64_t pier__birth(int s);
 
+/*
+ * accept() inside a listener already entered as PIER__WAITER. Without waiting it takes what is queued, or returns
+ * -EAGAIN; the description must be O_NONBLOCK then.
+ */
+int pier__accept_in(const struct pier__use *use, struct pier__sockaddr *peer, bool wait);
+
+/* May accept wait on this descriptor? On what is no listener it must fail at once instead. */
+bool pier__is_listening(struct pier__entry *entry, int fd);
+
 /* Own a descriptor that the library has just made, or close it when there is no room for it in the table: fd, or -ENOMEM. */
 int pier__own(int fd, int family, int type, int protocol, bool nonblock);
 

@@ -83,8 +83,8 @@ struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol)
     pthread_once(&fork_once, watch_forks);
     if (atomic_load(&entry->life.state) & PIER__OPEN) start_afresh(entry);
 
-    entry->family = family;
-    entry->type = type;
+    entry->family = (uint16_t)family;
+    entry->type = (uint16_t)type;
     entry->protocol = protocol;
     entry->life.wakes = wakes(family, type);
     entry->life.readable = false;

@@ -48,7 +48,9 @@ struct pier__serving; /* net/serve.c */
 
 struct pier__entry {
     struct pier__life life;
-    int family, type, protocol;
+    uint16_t family, type;
+    int protocol;
+    _Atomic uint16_t stoppers; /* pier_stop() calls that look at serving now */
     _Atomic int8_t mode;     /* enum pier__mode: what the description's O_NONBLOCK is known to be */
     _Atomic bool listening;  /* it is a listener: accept may wait for it */
     _Atomic bool bound;      /* it was given a local address by hand */
@@ -98,7 +100,7 @@ int pier__enter_slowly(struct pier__use *use, struct pier__entry *entry, int sai
 
 /*
  * Step inside the socket s, as PIER__WAITER (the call may wait) or PIER__VISITOR. Returns 0, s itself if it
- * is negative, or -EBADF if it is closing; only after 0 must the caller pier__leave().
+ * is negative, or -ECANCELED if it is closing; only after 0 must the caller pier__leave().
  */
 static inline int pier__enter(struct pier__use *use, int s, int64_t as)
 {

@@ -65,12 +65,12 @@ struct pier__life {
     struct pier__guess guess;
 };
 
-/* Step inside. 1: entered; 0: pier does not own this number; -EBADF: it is closing. The caller leaves in each case. */
+/* Step inside. 1: entered; 0: pier does not own this number; -ECANCELED: it is closing. The caller leaves in each case. */
 static inline int pier__life_enter(struct pier__life *life, int64_t as)
 {
     int64_t was = atomic_fetch_add_explicit(&life->state, as, memory_order_acquire);
     if (PIER_LIKELY((was & (PIER__OPEN | PIER__CLOSING)) == PIER__OPEN)) return 1;
-    return was & PIER__CLOSING ? -EBADF : 0;
+    return was & PIER__CLOSING ? -ECANCELED : 0;
 }
 
 /* Step out. True when the descriptor is closing, and perhaps nobody is left inside. */
