@@ -34,10 +34,10 @@ fail() {
     exit 1
 }
 
-# A line of /proc/net/* in state $3 (hexadecimal) at local port $2, of whatever address.
-at_port() {
-    cat "/proc/net/$1" "/proc/net/${1}6" 2>/dev/null |
-        grep -qE "^ *[0-9]+: [0-9A-F]+:$(printf %04X "$2") [0-9A-F]+:[0-9A-F]+ $3"
+# port_used PORT STATE: does a TCP socket use it, in a state as /proc writes it?
+port_used() {
+    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
+        grep -qE "^ *[0-9]+: [0-9A-F]+:$(printf %04X "$1") [0-9A-F]+:[0-9A-F]+ $2"
 }
 
 # A port that nothing uses, below those that the kernel hands out by itself.
@@ -45,16 +45,16 @@ free_port() {
     local port
     while :; do
         port=$((20000 + RANDOM % 10000))
-        at_port tcp "$port" .. || at_port udp "$port" .. || break
+        port_used "$port" .. || break
     done
     echo "$port"
 }
 
-# start NAME COMMAND...: in the background, what it says in $folder/NAME, line by line.
+# start NAME COMMAND...: in the background, what it says in $folder/NAME.
 start() {
     local name=$1
     shift
-    stdbuf -oL "$@" </dev/null >"$folder/$name" 2>&1 &
+    "$@" </dev/null >"$folder/$name" 2>&1 &
     children+=($!)
 }
 
@@ -95,17 +95,21 @@ tell() {
     grep -qE "$pattern" "$said" || fail "$2 should have said: $pattern"
 }
 
-unix_listens() {
-    grep -qE "^[0-9a-f]+: [0-9A-F]+ [0-9A-F]+ 00010000 .* $1\$" /proc/net/unix
+# said NAME PATTERN: has it said that by now?
+said() {
+    grep -qE "$2" "$folder/$1"
+}
+
+# port_of NAME: where a server that was given port 0 says it is.
+port_of() {
+    sed -nE 's/^socket is (listening|waiting) on .*:([0-9]+)$/\2/p' "$folder/$1"
 }
 
 greeting_over_tcp() {
     echo "== A greeting over TCP"
-    local port
-    port=$(free_port)
-    start greeting_server "$programs/greeting_server" "$port"
-    ready greeting_server at_port tcp "$port" 0A
-    ask greeting_client "$programs/greeting_client" 127.0.0.1 "$port"
+    start greeting_server "$programs/greeting_server" 0
+    ready greeting_server said greeting_server listening
+    ask greeting_client "$programs/greeting_client" "$(port_of greeting_server)"
     stop
     tell server greeting_server '^Got connection from 127\.0\.0\.1:[0-9]+$'
     tell client greeting_client '^Thank you for connecting$'
@@ -114,23 +118,21 @@ greeting_over_tcp() {
 greeting_over_unix() {
     echo "== The same over a Unix socket"
     start unix_server "$programs/unix_server" "$folder/greeting.sock"
-    ready unix_server unix_listens "$folder/greeting.sock"
+    ready unix_server said unix_server listening
     ask unix_client "$programs/unix_client" "$folder/greeting.sock"
     stop
-    tell server unix_server '^Got connection'
+    tell server unix_server '^Got connection from process [0-9]+$'
     tell client unix_client '^Thank you for connecting$'
 }
 
-greeting_over_udp() {
-    echo "== The same over UDP"
-    local port
-    port=$(free_port)
-    start udp_server "$programs/udp_server" "$port"
-    ready udp_server at_port udp "$port" ..
-    ask udp_client "$programs/udp_client" 127.0.0.1 "$port"
+datagrams() {
+    echo "== Datagrams, there and back"
+    start udp_server "$programs/udp_server" 0
+    ready udp_server said udp_server waiting
+    ask udp_client "$programs/udp_client" "$(port_of udp_server)" 127.0.0.1 'Hello, are you there?'
     stop
-    tell server udp_server '127\.0\.0\.1:[0-9]+'
-    tell client udp_client .
+    tell server udp_server '^Got 21 bytes from 127\.0\.0\.1:[0-9]+$'
+    tell client udp_client '^Hello, are you there\?$'
 }
 
 # A web server that is ours alone: all it reads and writes lies in the folder.
@@ -163,7 +165,7 @@ http {
 EOF
     start nginx "$(PATH=$PATH:/usr/sbin command -v nginx)" \
         -p "$folder/web" -e "$folder/web/error.log" -c "$folder/web/nginx.conf"
-    ready nginx at_port tcp "$port" 0A
+    ready nginx port_used "$port" 0A
 }
 
 page_from_nginx() {
@@ -201,6 +203,6 @@ cmake --build --preset release -j "${JOBS:-$(nproc)}" >build/release/log 2>&1 ||
 folder=$(mktemp -d /tmp/pier-run-XXXXXX)
 greeting_over_tcp
 greeting_over_unix
-greeting_over_udp
+datagrams
 page_from_nginx
 [ -z "${URL:-}" ] || page_from_url
