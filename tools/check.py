@@ -51,6 +51,8 @@ CHECKS = {
     "seam": [["tools/seam_lint.py", "build/dev/libpier.a"]],
     "symbols": [["tools/symbols.py", "build/dev/libpier.so"]],
     "quotes": [["tools/quotes.py"]],
+    "names": [["tools/names.py"]],
+    "snippets": [["tools/snippets.py"]],
     "failures": [["tools/failures.py", "build/dev/tests/pier_tests"]],
     "build_release": build("release", "-DPIER_WERROR=ON", "-DPIER_BENCH=ON"),
     "build_clang": build("clang"),

@@ -42,7 +42,8 @@ def inline(node):
 
 def paragraphs(node):
     """Brief and detailed description as troff."""
-    found = [inline(para).strip().removesuffix(".PP").strip() for part in ("briefdescription", "detaileddescription")
+    found = [inline(para).strip().removesuffix(".PP").strip()
+             for part in ("briefdescription", "detaileddescription")
              for para in node.find(part).iter("para")]
     # The brief is the first sentence of the first paragraph, unless a blank line follows it.
     if node.find("briefdescription/para") is not None and len(found) > 1 and joins(node):
