@@ -18,7 +18,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <string.h>
 
 #define MAX_CLIENTS 1024
 #define STACK_SIZE  ((size_t)256 << 10)
@@ -59,6 +58,15 @@ struct pier__serving {
 static uint64_t count(uint64_t *number, int64_t by)
 {
     return __atomic_add_fetch(number, (uint64_t)by, __ATOMIC_RELAXED);
+}
+
+static void reset(pier_serve_counts *counts)
+{
+    uint64_t *const all[] = {&counts->accepted, &counts->active, &counts->peak, &counts->rejected,
+        &counts->backoffs, &counts->canceled};
+    for (size_t i = 0; i < PIER_COUNT(all); i++) {
+        __atomic_store_n(all[i], 0, __ATOMIC_RELAXED);
+    }
 }
 
 static size_t active(const struct pier__serving *serving)
@@ -229,11 +237,20 @@ static void cancel(struct client *client)
     strike_off(client);
 }
 
+/* Asked under the lock: a handler that has just gone may still be waking this thread, under it. */
+static bool anybody(struct pier__serving *serving)
+{
+    pier__life_lock();
+    bool there = serving->clients;
+    pier__life_unlock();
+    return there;
+}
+
 /* Wait for the handlers, until the drain is over; then cancel the rest and wait for those. */
 static void drain(struct pier__serving *serving)
 {
     bool canceled = false;
-    while (active(serving) > 0) {
+    while (anybody(serving)) {
         if (!canceled && is_drained(serving)) {
             for (struct client *client; (client = next_to_cancel(serving));) {
                 cancel(client);
@@ -317,7 +334,7 @@ static int serve(int server, void (*handler)(int, void *), void *arg, const pier
         .max_clients = opts->max_clients ? opts->max_clients : MAX_CLIENTS,
         .seam = pier__seam,
         .counts = opts->counts ? opts->counts : &unwatched};
-    if (opts->counts) memset(opts->counts, 0, sizeof *opts->counts);
+    reset(serving.counts);
     int err = pier__enter(&serving.use, server, PIER__WAITER);
     if (err < 0) return err;
     err = serve_in(&serving, opts);
