@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
-BLOCK = re.compile(r"(?:^(<!--[^\n]*-->)\n+)?^```c\n(.*?)^```", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"(?:^ *(<!--[^\n]*-->)\n+)?^ *```c\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 FLAGS = ["-std=c17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-Wno-unused", "-fsyntax-only",
          "-Iinclude", "-xc", "-"]
 CONTEXT = """
