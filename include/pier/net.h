@@ -34,12 +34,15 @@ typedef struct pier_connection_opts {
     pier_time deadline;
     /**
      * The socket's time-out from then on, and the limit of dialling too; 0: the default
-     * time-out.
+     * time-out (which does not limit dialling if it is 0).
      */
     double timeout;
     pier_addr source; /**< Bind to this address first; zeroed: do not. */
     int family;       /**< AF_INET or AF_INET6 for that family only; 0: both. */
-    /** Seconds before the next address is tried beside the last; 0: 0.25 (RFC 8305). */
+    /**
+     * Seconds before the next address is tried beside the last, at least 0.01; 0: 0.25 (RFC
+     * 8305).
+     */
     double attempt_delay;
     uint64_t reserved[4]; /**< Zero. */
 } pier_connection_opts;
@@ -48,10 +51,14 @@ typedef struct pier_connection_opts {
  * Connect a stream to an address in the text form ("example.com:http", "[::1]:80",
  * "unix:/run/x.sock"; no host, as in ":80", is this host). All addresses of a name are
  * tried, families in turn, each a little after the last, and the first that answers wins
- * ("happy eyeballs"); the others are closed.
+ * ("happy eyeballs"); the others are closed. At most 16 attempts run at once: when another
+ * one is due, the oldest is given up.
  *
  * Returns the socket. Errors: those of pier_addr_parse() and pier_getaddrinfo(), -ETIME, or
- * the last attempt's; pier_error() lists every attempt. `opts` may be NULL.
+ * that of the attempt that failed last; pier_error() lists the attempts. A stream that the
+ * kernel connected to itself counts as -ECONNREFUSED, unless `source` has a port. -EINVAL:
+ * `opts`; PIER_EAI_ADDRFAMILY, PIER_EFAMILY: the address or the source is of another family.
+ * `opts` may be NULL.
  *
  * Ownership: the caller closes the socket. Cancel (only a hook can): all attempts are
  * closed. Threads: any. Source: RFC 8305. Python: socket.create_connection.
