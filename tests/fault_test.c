@@ -226,3 +226,82 @@ static int explain(void)
 }
 
 TEST(the_sentence_survives_every_failure) { exhaust(explain); }
+
+static int framing(int client, int served)
+{
+    char buf[64];
+    int err = first_bad(pier_sendall(client, "first line\nsecond\nrest of it", 28, 0));
+    if (err == 0) err = first_bad(pier_recv_line(served, buf, sizeof buf));
+    if (err == 0) err = first_bad(pier_recv_until(served, buf, sizeof buf, "\n", 1));
+    if (err == 0) err = first_bad(pier_pending(served));
+    if (err == 0) err = first_bad(pier_recv_exactly(served, buf, 4));
+    if (err == 0) err = pier_shutdown(client, SHUT_WR);
+    if (err == 0) err = first_bad(pier_recvall(served, buf, sizeof buf));
+    return err;
+}
+
+static int framed_tcp(void)
+{
+    return with_connection(pier_inet("127.0.0.1", 0), SOCK_STREAM, framing);
+}
+
+TEST(framing_survives_every_failure) { exhaust(framed_tcp); }
+
+static int framed_unix(void) { return with_connection(pier_unix(""), SOCK_STREAM, framing); }
+
+TEST(framing_on_unix_survives_every_failure) { exhaust(framed_unix); }
+
+/* stdio allocates by itself; what it cannot be given, it says by errno. */
+static int by_stdio(int client, int served)
+{
+    FILE *in = pier_makefile(served, "r"), *out = pier_makefile(client, "w");
+    int err = in && out ? 0 : pier_error_code();
+    char line[32];
+    if (err == 0 && (fprintf(out, "hello\n") < 0 || fflush(out) != 0)) err = -EIO;
+    if (err == 0 && !fgets(line, sizeof line, in)) err = -EIO;
+    if (out) fclose(out);
+    if (in) fclose(in);
+    return err;
+}
+
+static int stdio(void) { return with_connection(pier_inet("127.0.0.1", 0), SOCK_STREAM, by_stdio); }
+
+TEST(stdio_survives_every_failure) { exhaust(stdio); }
+
+static int unix_server(void)
+{
+    char path[120];
+    (void)snprintf(path, sizeof path, "unix:%s/s", test_tmpdir());
+    int server = pier_create_server(path, &(pier_server_opts){.mode = 0600});
+    int err = first_bad(server), again = -EINVAL;
+    if (server >= 0) pier_close(server); /* and the path stays behind */
+    if (err == 0) again = pier_create_server(path, NULL);
+    if (err == 0) err = first_bad(again);
+    if (again >= 0) pier_close(again);
+    unlink(path + 5);
+    return err;
+}
+
+TEST(a_server_on_a_path_survives_every_failure) { exhaust(unix_server); }
+
+static void greet_and_stop(int client, void *listener)
+{
+    (void)pier_sendall(client, "Thank you for connecting", 24, 0);
+    (void)pier_stop(*(int *)listener, SOON);
+}
+
+static int serving(void)
+{
+    int listener = pier_create_server("127.0.0.1:0", NULL);
+    int client = pier_socket(AF_INET, SOCK_STREAM, 0);
+    pier_addr at;
+    int err = pier_getsockname(listener, &at);
+    if (err == 0) err = pier_setdeadline(listener, pier_after(SOON));
+    if (err == 0) err = pier_connect(client, at);
+    if (err == 0) err = pier_serve(listener, greet_and_stop, &listener, NULL);
+    if (client >= 0) pier_close(client);
+    if (listener >= 0) pier_close(listener);
+    return err;
+}
+
+TEST(serving_survives_every_failure) { exhaust(serving); }
