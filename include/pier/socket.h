@@ -193,7 +193,7 @@ PIER_API int pier_accept(int s, pier_addr *out_peer);
  *
  * A stream that the kernel connected to itself (a port of this host that nobody listens on
  * can do that) counts as -ECONNREFUSED. When connect fails, the error stands in for
- * ENOTCONN and EPIPE in later calls.
+ * ENOTCONN, EPIPE and their like in later calls.
  *
  * Cancel: as after -ETIME. Threads: any. Source: connect(2), CPython's internal_connect.
  * Python: sock.connect.

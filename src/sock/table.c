@@ -146,10 +146,17 @@ pier_time pier__conversation_limit(const struct pier__entry *entry, int64_t *out
     return pier__earlier(deadline, pier__point(pier__seam->now(), timeout));
 }
 
+/* What the kernel says to one who is not connected; UDP and AF_UNIX streams have words of their own. */
+static bool tells_of_no_connection(const struct pier__entry *entry, int64_t code)
+{
+    return code == -ENOTCONN || code == -EPIPE || code == -EDESTADDRREQ ||
+           (code == -EINVAL && entry->family == AF_UNIX);
+}
+
 int64_t pier__remembered(struct pier__entry *entry, int64_t code)
 {
     if (PIER_LIKELY(!entry) || !(pier__special(entry) & PIER__HAS_FAILED_CONNECT)) return code;
-    return code == -ENOTCONN || code == -EPIPE ? atomic_load(&entry->failed_connect) : code;
+    return tells_of_no_connection(entry, code) ? atomic_load(&entry->failed_connect) : code;
 }
 
 static void ask(
