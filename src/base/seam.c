@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/sendfile.h>
@@ -243,6 +244,12 @@ static int sys_unlink(const char *path)
     return SAID(n);
 }
 
+static int sys_flock(int fd, int operation)
+{
+    int n = flock(fd, operation);
+    return SAID(n);
+}
+
 static ssize_t sys_readlink(const char *path, char *buf, size_t size)
 {
     ssize_t n = readlink(path, buf, size);
@@ -397,6 +404,7 @@ const struct pier__seam pier__seam_system = {
     .lstat = sys_lstat,
     .chmod = sys_chmod,
     .unlink = sys_unlink,
+    .flock = sys_flock,
     .readlink = sys_readlink,
     .getdents = sys_getdents,
     .gethostname = sys_gethostname,

@@ -69,6 +69,7 @@ struct pier__seam {
     int (*lstat)(const char *path, struct stat *out);
     int (*chmod)(const char *path, mode_t mode);
     int (*unlink)(const char *path);
+    int (*flock)(int fd, int operation);
     ssize_t (*readlink)(const char *path, char *buf, size_t size);
     ssize_t (*getdents)(int fd, void *buf, size_t size); /* struct dirent64 records */
 

@@ -9,9 +9,11 @@
 #include <pier/net.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 /* The kernel cuts it to net.core.somaxconn. */
@@ -90,9 +92,44 @@ static int pause_briefly(void)
     return woken == -ETIME ? 0 : (int)woken;
 }
 
+#define LOCK_TRIES \
+    50 /* about a second: others hold it for some pauses, or it is not ours to wait for */
+
+/*
+ * Lock the folder of a path against other servers that would remove what lies there: between their last look
+ * and their unlink one of them may have begun to listen. A descriptor; -1 if that is not to be had.
+ */
+static int lock_folder(const char *path)
+{
+    char folder[sizeof(((struct sockaddr_un *)0)->sun_path)] = ".";
+    const char *slash = strrchr(path, '/');
+    if (slash) {
+        size_t length = slash == path ? 1 : (size_t)(slash - path);
+        memcpy(folder, path, length);
+        folder[length] = '\0';
+    }
+    int fd = pier__seam->open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd < 0) return -1;
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        if (pier__seam->flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+        if (pause_briefly() < 0) break;
+    }
+    pier__seam->close(fd);
+    return -1;
+}
+
+static void unlock_folder(int fd)
+{
+    if (fd < 0) return;
+    (void)pier__seam->flock(fd, LOCK_UN); /* a forked child may have the descriptor, too */
+    pier__seam->close(fd);
+}
+
+/* Is it the same socket? A number that is free again is soon given to another file. */
 static bool same_socket(const struct stat *a, const struct stat *b)
 {
-    return S_ISSOCK(b->st_mode) && a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+    return S_ISSOCK(b->st_mode) && a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
 /*
@@ -117,18 +154,6 @@ static int remove_stale(const pier_addr *addr)
     return err == -ENOENT ? 0 : err;
 }
 
-static int bind_to(int s, const pier_addr *addr)
-{
-    int err = pier__bind(s, addr);
-    /* Two servers may be after the same stale path: the second shall find the first one there. */
-    for (int tries = 0; err == -EADDRINUSE && path_of(addr) && tries < 3; tries++) {
-        int removed = remove_stale(addr);
-        if (removed < 0) return removed;
-        err = pier__bind(s, addr);
-    }
-    return err;
-}
-
 /* What follows bind. Nobody gets in before listen, so nobody does with too wide a mode. */
 static int open_doors(int s, const struct server *server)
 {
@@ -141,13 +166,25 @@ static int open_doors(int s, const struct server *server)
     return err;
 }
 
+static int bind_and_listen(int s, const struct server *server)
+{
+    int lock = -1, err = pier__bind(s, &server->addr);
+    if (err == -EADDRINUSE && path_of(&server->addr)) {
+        lock = lock_folder(path_of(&server->addr));
+        err = remove_stale(&server->addr);
+        if (err == 0) err = pier__bind(s, &server->addr);
+    }
+    if (err == 0) err = open_doors(s, server);
+    unlock_folder(lock);
+    return err;
+}
+
 static int listen_on(const struct server *server)
 {
     int s = pier__socket(server->addr.sa.any.sa_family, SOCK_STREAM, 0);
     if (s < 0) return s;
     int err = set_options(s, server);
-    if (err == 0) err = bind_to(s, &server->addr);
-    if (err == 0) err = open_doors(s, server);
+    if (err == 0) err = bind_and_listen(s, server);
     if (err == 0) return s;
     (void)pier__close(s);
     return err;
