@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* pier get: a page over http. */
+#include "cli.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+static const char help[] =
+    "    pier get http://example.com/ > page.html\n\n"
+    "Fetch a page over http, and write it to stdout, or to FILE, which takes its name only when\n"
+    "the page is complete. Up to 10 redirections are followed. An answer of 400 and above, or one\n"
+    "that is cut off, is a failure. On a terminal, control characters are shown as \\x1b.\n\n"
+    "usage: pier get [-o FILE] [-w SECONDS] URL\n\n"
+    "  -o, --output FILE    write to FILE instead; - is stdout\n"
+    "  -w, --wait SECONDS   give up when all of it takes so long\n"
+    "  -h, --help\n";
+
+enum { REDIRECTIONS = 10 };
+
+/* For the body: DONE, or FAILED after saying why. */
+static int put_stdout(void *unused, const void *bytes, size_t length)
+{
+    (void)unused;
+    int err = put(bytes, length);
+    return err == 0 ? DONE : fail("standard output: %s", strerror(err));
+}
+
+static int put_file(void *to, const void *bytes, size_t length)
+{
+    const struct file *it = to;
+    int err = write_all(it->fd, bytes, length);
+    return err == 0 ? DONE : fail("%s: %s", screen_quote(it->name), strerror(err));
+}
+
+/* Dials and asks. Returns the socket, or a negative code; what is wrong has been said then. */
+static int ask(const struct url *it, pier_time deadline)
+{
+    static char request[sizeof it->target + sizeof it->host + 256];
+    char address[sizeof it->host + 16];
+    /* A host of one of these names would be read as a family; its full name is not. */
+    bool family = strcasecmp(it->host, "unix") == 0 || strcasecmp(it->host, "vsock") == 0;
+    bool ipv6 = strchr(it->host, ':') != NULL;
+    snprintf(address, sizeof address, ipv6 ? "[%s]%s:%d" : "%s%s:%d", it->host, family ? "." : "",
+        it->port);
+    int s = pier_create_connection(address, &(pier_connection_opts){.deadline = deadline});
+    int length = snprintf(request, sizeof request,
+        "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: pier/%s\r\nAccept: */*\r\n"
+        "Accept-Encoding: identity\r\nConnection: close\r\n\r\n",
+        it->target, url_authority(it), pier_version());
+    ssize_t n = pier_sendall(s, request, (size_t)length, 0);
+    if (n >= 0) return s;
+    fail("%s", pier_error());
+    pier_close(s);
+    return (int)n;
+}
+
+static bool redirects(const struct answer *it)
+{
+    bool moved = it->status == 301 || it->status == 302 || it->status == 303 || it->status == 307 ||
+                 it->status == 308;
+    return moved && it->location != NULL;
+}
+
+/* The next URL to ask, or NULL with the reason said. */
+static const struct url *redirect(const struct url *from, const struct answer *it)
+{
+    static struct url next;
+    const char *wrong = url_follow(&next, from, it->location);
+    if (wrong == NULL) return &next;
+    fail("redirected to %s: %s", screen_quote(it->location), wrong);
+    return NULL;
+}
+
+/* Follows redirections to the page. Returns its socket with the head read, or less than 0. */
+static int find_page(struct url *it, pier_time deadline, struct answer *out)
+{
+    for (int hops = 0; hops <= REDIRECTIONS; hops++) {
+        int s = ask(it, deadline);
+        if (s < 0) return s;
+        int status = http_head(s, out);
+        if (status == DONE && !redirects(out)) return s;
+        const struct url *next = status == DONE ? redirect(it, out) : NULL;
+        pier_close(s);
+        if (next == NULL) return -1;
+        *it = *next;
+    }
+    fail("more than %d redirections", REDIRECTIONS);
+    return -1;
+}
+
+static int get(struct url *it, struct file *to, pier_time deadline)
+{
+    struct answer head;
+    int s = find_page(it, deadline, &head);
+    if (s < 0) return FAILED;
+    int status;
+    if (head.status >= 300)
+        status = fail("http://%s%s: %d %s", url_authority(it), it->target, head.status,
+            screen_quote(head.reason));
+    else
+        status = http_body(s, &head, to != NULL ? put_file : put_stdout, to);
+    pier_close(s);
+    if (to == NULL && status == DONE) status = put_stdout(NULL, NULL, 0);
+    return status;
+}
+
+int get_main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"output", required_argument, NULL, 'o'},
+        {"wait", required_argument, NULL, 'w'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    static struct url page;
+    static struct file to;
+    const char *name = "-";
+    double seconds = INFINITY;
+    int c, status;
+    char *argument;
+    while ((c = getopt_long(argc, argv, ":o:w:h", options, NULL)) != -1) {
+        switch (c) {
+        case 'o': name = optarg; break;
+        case 'w':
+            if ((status = read_seconds(optarg, &seconds)) != DONE) return status;
+            break;
+        case 'h': return print_help(help);
+        default: return misused_option(c, argv);
+        }
+    }
+    if ((status = only_argument(argc, argv, "the URL", &argument)) != DONE) return status;
+    const char *wrong = url_parse(&page, argument);
+    if (wrong != NULL) return misuse("%s: %s", screen_quote(argument), wrong);
+
+    pier_time deadline = pier_after(seconds);
+    if (strcmp(name, "-") == 0) return get(&page, NULL, deadline);
+    if (file_open(&to, name) != DONE) return FAILED;
+    if (get(&page, &to, deadline) == DONE) return file_keep(&to);
+    file_drop(&to);
+    return FAILED;
+}
