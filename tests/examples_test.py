@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Every program of examples/, run for real, with itself and with Python's as its peer."""
+import http.server
 import os
 import signal
 import socket
 import subprocess
 import threading
+import time
 
 import programs
 from programs import PATIENCE, example, port_of, read_all, reset, seed
@@ -115,6 +117,63 @@ class Hostname(programs.Case):
         server = self.start(*seed("hostname_server"), 0)
         self.assertEqual(self.run_program(example("hostname_client"), port_of(server.line())),
                          (0, b"Connection is successful\n", ""))
+
+
+class Web(programs.Case):
+    PAGE = b"<p>A page.\n" * 20000
+
+    def serve_page(self):
+        (self.folder / "page.html").write_bytes(self.PAGE)
+        folder = str(self.folder)
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *arguments):
+                super().__init__(*arguments, directory=folder)
+
+            def log_message(self, *arguments):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(thread.join)
+        self.addCleanup(server.shutdown)
+        return server.server_address[1]
+
+    def test_web_client_fetches_a_page(self):
+        status, said, errors = self.run_program(
+            example("web_client"), "127.0.0.1", self.serve_page(), "/page.html")
+        self.assertEqual((status, errors), (0, ""))
+        head, _, page = said.partition(b"\r\n\r\n")
+        self.assertTrue(head.startswith(b"HTTP/1.0 200 OK\r\n"), head)
+        self.assertEqual(page, self.PAGE)
+
+    def test_web_client_prints_what_pythons_prints(self):
+        port = self.serve_page()
+        ours = self.run_program(example("web_client"), "127.0.0.1", port, "/page.html")
+        theirs = self.run_program(*seed("web_client"), "127.0.0.1", port, "/page.html")
+
+        def undated(answer):
+            return b"\n".join(line for line in answer.split(b"\n") if not line.startswith(b"Date:"))
+
+        self.assertEqual(undated(ours[1]), undated(theirs[1]))
+
+    def test_web_client_names_the_host_that_is_not_there(self):
+        status, said, errors = self.run_program(example("web_client"), "nowhere.invalid")
+        self.assertEqual((status, said), (1, b""))
+        self.assertIn("nowhere.invalid:80", errors)
+
+    def test_web_client_gives_up_on_a_silent_server(self):
+        # Its ten seconds are too long for a test; that it waits, and that a reset ends it, will do.
+        server = self.listen()
+        client = self.start(example("web_client"), "127.0.0.1", server.getsockname()[1])
+        connection = self.accept(server)
+        self.assertTrue(connection.recv(4096).startswith(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:"))
+        self.assertIsNone(client.process.poll())
+        reset(connection)
+        self.assertEqual(client.wait(), 1)
+        self.assertIn("Connection reset by peer", client.errors)
 
 
 class Udp(programs.Case):
@@ -296,6 +355,35 @@ class Dualstack(programs.Case):
             self.assertEqual(read_all(self.connect(port, host)), THANKS.encode())
             self.assertRegex(server.line(), rf"^Got connection from {text}:\d+$")
         self.assertEqual(server.wait(), 0)
+
+
+class Timeout(programs.Case):
+    def test_timeout_client_gives_up_on_silence(self):
+        server = self.listen()
+        began = time.monotonic()
+        client = self.start(example("timeout_client"), server.getsockname()[1], 0.5)
+        self.assertEqual(client.wait(), 1)
+        self.assertGreaterEqual(time.monotonic() - began, 0.5)
+        self.assertRegex(client.errors, r"^gave up after \d+\.\d s: .*127\.0\.0\.1:\d+: Timed out\n$")
+
+    def test_timeout_client_gives_up_on_a_server_that_only_drips(self):
+        server = self.listen()
+        began = time.monotonic()
+        client = self.start(example("timeout_client"), server.getsockname()[1], 0.5)
+        connection = self.accept(server)
+        with self.assertRaises(OSError):
+            for _ in range(1000):
+                connection.sendall(b".")
+                time.sleep(0.1)
+        self.assertEqual(client.wait(), 1)
+        self.assertGreaterEqual(time.monotonic() - began, 1.5)
+        self.assertGreaterEqual(len(client.said), 2)
+        self.assertRegex(client.errors, r"^gave up after \d+\.\d s: .*Timed out\n$")
+
+    def test_timeout_client_prints_what_comes_in_time(self):
+        port = self.serve(lambda connection, _: connection.sendall(b"in time\n"))
+        self.assertEqual(self.run_program(example("timeout_client"), port, 10),
+                         (0, b"in time\n", ""))
 
 
 class ServeGreeter(programs.Case):
