@@ -324,6 +324,7 @@ FAILS(int, if_indextoname, ENXIO, (unsigned index, char name[static 16]), (index
 FAILS(ssize_t, random, EIO, (void *buf, size_t len), (buf, len))
 FAILS(int, thread, EAGAIN, (pthread_t *out, const pthread_attr_t *attr, void *(*start)(void *), void *arg), (out, attr, start, arg))
 FAILS(int, signal_mask, EINVAL, (int how, const sigset_t *set, sigset_t *old), (how, set, old))
+FAILS(int, sigpending, EINVAL, (sigset_t *out), (out))
 FAILS(int, sigtimedwait, EINVAL, (const sigset_t *set, siginfo_t *info, const struct timespec *timeout), (set, info, timeout))
 /* clang-format on */
 
@@ -379,6 +380,7 @@ const struct pier__seam fault_seam = {
     .random = fault_random,
     .thread = fault_thread,
     .signal_mask = fault_signal_mask,
+    .sigpending = fault_sigpending,
     .sigtimedwait = fault_sigtimedwait,
     .freeaddrinfo = freeaddrinfo,
     .if_freenameindex = if_freenameindex,

@@ -307,8 +307,9 @@ PIER_API ssize_t pier_recvmsg(int s, struct msghdr *msg, int flags);
  * that does not work (/proc, pipes).
  *
  * Returns how many bytes went, or a code with pier_error_moved(). -EINVAL for a socket that
- * is no stream or has a time-out of 0. Each part may wait for the time-out; the deadline
- * bounds the whole.
+ * is no stream or has a time-out of 0; -EBUSY if `file` is a socket with bytes in pier's own
+ * buffer. Each part may wait for the time-out; the deadline bounds the whole; both hold for
+ * the wait for a pipe's writer too. What was read from a pipe and could not be sent is lost.
  *
  * Ownership: the file stays the caller's. Cancel, time-out: as any failure; some may have
  * gone. Threads: any, one at a time per file position; waits its turn as pier_sendall()

@@ -360,6 +360,12 @@ static int sys_signal_mask(int how, const sigset_t *set, sigset_t *old)
     return -pthread_sigmask(how, set, old);
 }
 
+static int sys_sigpending(sigset_t *out)
+{
+    int n = sigpending(out);
+    return SAID(n);
+}
+
 static int sys_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
 {
     int n = sigtimedwait(set, info, timeout);
@@ -429,6 +435,7 @@ const struct pier__seam pier__seam_system = {
     .thread = sys_thread,
     .thread_name = sys_thread_name,
     .signal_mask = sys_signal_mask,
+    .sigpending = sys_sigpending,
     .sigtimedwait = sys_sigtimedwait,
     .getpid = getpid,
     .getenv = sys_getenv,

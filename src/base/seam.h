@@ -107,6 +107,7 @@ struct pier__seam {
     int (*thread)(pthread_t *out, const pthread_attr_t *attr, void *(*start)(void *), void *arg);
     int (*thread_name)(const char *name); /* of the calling thread; at most 15 bytes */
     int (*signal_mask)(int how, const sigset_t *set, sigset_t *old);
+    int (*sigpending)(sigset_t *out);
     int (*sigtimedwait)(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
     pid_t (*getpid)(void);
     const char *(*getenv)(const char *name); /* secure_getenv(3) */

@@ -4,6 +4,7 @@
 #include "base/seam.h"
 
 #include <errno.h>
+#include <signal.h>
 
 /* connect(2) is called once; from then on the outcome lies in SO_ERROR. */
 static int64_t connect_try(struct pier__op *op)
@@ -15,6 +16,40 @@ static int64_t connect_try(struct pier__op *op)
     int failed = pier__seam->getsockopt(op->fd, SOL_SOCKET, SO_ERROR, &err, &len);
     if (failed < 0) return failed;
     return err == EISCONN ? 0 : -err;
+}
+
+static bool holds_pipe(const sigset_t *set) { return sigismember(set, SIGPIPE) == 1; }
+
+/* Take back the SIGPIPE that this thread has just caused. */
+static void swallow_pipe(const sigset_t *pipe)
+{
+    const struct timespec at_once = {0};
+    for (int tries = 0; tries < 3; tries++) {
+        int signal = pier__seam->sigtimedwait(pipe, NULL, &at_once);
+        if (signal == SIGPIPE || signal == -EAGAIN) return;
+    }
+}
+
+/*
+ * sendfile(2) has no MSG_NOSIGNAL, and a broken pipe may end it after it has moved bytes, so a short count may come with a
+ * signal too. It is blocked meanwhile, and taken back unless one was waiting before: then the two are one.
+ */
+static int64_t sendfile_try(struct pier__op *op)
+{
+    sigset_t pipe, before, waiting;
+    sigemptyset(&pipe);
+    sigemptyset(&waiting);
+    sigaddset(&pipe, SIGPIPE);
+    int err = pier__seam->signal_mask(SIG_BLOCK, &pipe, &before);
+    if (err < 0) return err;
+    bool blocked = holds_pipe(&before); /* else none can be waiting */
+    bool others = blocked && (pier__seam->sigpending(&waiting) < 0 || holds_pipe(&waiting));
+    ssize_t n =
+        pier__seam->sendfile(op->fd, op->with.file.fd, op->with.file.offset, op->with.file.count);
+    bool whole = n >= 0 && (size_t)n == op->with.file.count;
+    if (!whole && !others) swallow_pipe(&pipe);
+    if (!blocked) (void)pier__seam->signal_mask(SIG_SETMASK, &before, NULL);
+    return n;
 }
 
 int64_t pier__op_try(struct pier__op *op, bool wait)
@@ -34,9 +69,7 @@ int64_t pier__op_try(struct pier__op *op, bool wait)
             op->with.out.addr, op->with.out.addrlen);
     case PIER_OP_SENDMSG:
         return pier__seam->sendmsg(op->fd, op->with.msg_out, flags | MSG_NOSIGNAL);
-    case PIER_OP_SENDFILE:
-        return pier__seam->sendfile(
-            op->fd, op->with.file.fd, op->with.file.offset, op->with.file.count);
+    case PIER_OP_SENDFILE: return sendfile_try(op);
     case PIER_OP_ACCEPT:
         return pier__seam->accept4(op->fd, op->with.in.addr, op->with.in.addrlen, SOCK_CLOEXEC);
     case PIER_OP_CONNECT: return connect_try(op);
