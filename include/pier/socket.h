@@ -24,8 +24,9 @@
  * returns -ECANCELED. Bytes that arrived before are not lost: a call that has moved some
  * returns them.
  *
- * **Threads.** Any thread may use any socket, several at a time. Only pier_sendall() is
- * more than one step, and it takes turns: first come, first served, never interleaved.
+ * **Threads.** Any thread may use any socket, several at a time. Only pier_sendall() and
+ * pier_sendfile() are more than one step, and they take turns: first come, first served,
+ * never interleaved.
  *
  * **Every descriptor is close-on-exec from birth, and no send ever raises SIGPIPE.**
  *
