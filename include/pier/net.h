@@ -57,8 +57,8 @@ typedef struct pier_connection_opts {
  * Returns the socket. Errors: those of pier_addr_parse() and pier_getaddrinfo(), -ETIME, or
  * that of the attempt that failed last; pier_error() lists the attempts. A stream that the
  * kernel connected to itself counts as -ECONNREFUSED, unless `source` has a port. -EINVAL:
- * `opts`; PIER_EAI_ADDRFAMILY, PIER_EFAMILY: the address or the source is of another family.
- * `opts` may be NULL.
+ * `opts`; PIER_EAI_ADDRFAMILY, PIER_EFAMILY: the address or the source is of another
+ * family. `opts` may be NULL.
  *
  * Ownership: the caller closes the socket. Cancel (only a hook can): all attempts are
  * closed. Threads: any. Source: RFC 8305. Python: socket.create_connection.
@@ -132,13 +132,14 @@ typedef struct pier_serve_opts {
  * has closed or detached it itself. When descriptors run out, it waits and tries again (5
  * ms, doubling up to 1 s) and counts that.
  *
- * Returns 0 after pier_stop() and the drain, or a code if the listener fails. `opts` may be
- * NULL.
+ * Returns 0 after pier_stop() and the drain, or a code if the listener fails or its
+ * deadline passes (-ETIME), when the clients that are being served have finished. -EINVAL:
+ * a socket that does not listen, no handler, a stack that is too small. `opts` may be NULL.
  *
  * Ownership: the listener stays the caller's; a client is pier_serve()'s to close. Cancel:
- * closing the listener ends it with -ECANCELED. Threads: any; one pier_serve() per
- * listener, a second one is -EBUSY; the handlers run at the same time. Python:
- * socketserver.ThreadingTCPServer.serve_forever.
+ * closing the listener ends it with -ECANCELED, when the clients that are being served have
+ * finished. Threads: any; one pier_serve() per listener, a second one is -EBUSY; the
+ * handlers run at the same time. Python: socketserver.ThreadingTCPServer.serve_forever.
  */
 PIER_API int pier_serve(
     int server, void (*handler)(int client, void *arg), void *arg, const pier_serve_opts *opts);
@@ -147,7 +148,8 @@ PIER_API int pier_serve(
  * End the pier_serve() of this listener: no more clients are accepted but those already
  * queued, and those being served have `drain_seconds` to finish (INFINITY: for ever; 0:
  * none); then their calls return -ECANCELED. Returns at once: 0, -EINVAL (negative, NaN),
- * -ESRCH if nobody serves this socket. A second call may shorten the drain.
+ * -ESRCH if nobody serves this socket. A second call may shorten the drain. A code is not
+ * told by pier_error(): that is no work for a signal handler.
  *
  * Threads: any, and signal handlers (async-signal-safe). Python: BaseServer.shutdown.
  */
@@ -218,14 +220,14 @@ PIER_API ssize_t pier_recvall(int s, void *buf, size_t size);
 
 /**
  * A FILE over a stream, for getline(3), fprintf(3) and their like. `mode` is "r", "w" or
- * "r+" ("rw" means the same), with an optional "b" after the first letter. Reading shares the
- * socket's own read buffer, so it may be mixed with pier_recv() and its kin; on AF_UNIX it
- * reads ahead only what carries no descriptor. "w" is buffered, so fflush(3) before waiting
- * for an answer; "r+" is unbuffered both ways, since stdio has one buffer for two directions.
- * fclose(3) flushes and never closes the socket. Errors of the socket appear as errno, -ETIME
- * as ETIMEDOUT, those that are no errno as EIO; pier_error() has the sentence, and
- * pier_error_moved() how much of a failed write went: stdio drops the rest. A FILE that
- * outlives its socket fails with EBADF. It has no fileno(3) and no position.
+ * "r+" ("rw" means the same), with an optional "b" after the first letter. Reading shares
+ * the socket's own read buffer, so it may be mixed with pier_recv() and its kin; on AF_UNIX
+ * it reads ahead only what carries no descriptor. "w" is buffered, so fflush(3) before
+ * waiting for an answer; "r+" is unbuffered both ways, since stdio has one buffer for two
+ * directions. fclose(3) flushes and never closes the socket. Errors of the socket appear as
+ * errno, -ETIME as ETIMEDOUT, those that are no errno as EIO; pier_error() has the
+ * sentence, and pier_error_moved() how much of a failed write went: stdio drops the rest. A
+ * FILE that outlives its socket fails with EBADF. It has no fileno(3) and no position.
  *
  * Returns the FILE, or NULL, and pier_error_code() tells why: -EINVAL (the mode, or no
  * stream), -EBADF (a descriptor that pier does not know), -ENOMEM.
