@@ -80,19 +80,6 @@ static ssize_t read_file(void *cookie, char *buf, size_t size)
     return -1;
 }
 
-static int64_t send_in_turn(
-    const struct pier__use *use, const char *buf, size_t size, size_t *out_moved)
-{
-    int64_t timeout;
-    struct pier__entry *entry = use->entry;
-    pier_time limit = pier__conversation_limit(entry, &timeout);
-    int err = pier__turn_take(&entry->sending, &entry->life, timeout, limit);
-    if (err < 0) return err;
-    err = pier__send_all(use, buf, size, 0, timeout, limit, out_moved);
-    pier__turn_give(&entry->sending);
-    return err;
-}
-
 /* Fewer than `size` is a failure to stdio, which does not try again. */
 static ssize_t write_file(void *cookie, const char *buf, size_t size)
 {
@@ -101,7 +88,7 @@ static ssize_t write_file(void *cookie, const char *buf, size_t size)
     size_t moved = 0;
     int64_t err = enter(&use, file);
     if (err == 0) {
-        err = send_in_turn(&use, buf, size, &moved);
+        err = pier__send_in_turn(&use, buf, size, /* flags= */ 0, &moved);
         if (err == -EAGAIN)
             pier__failure_begin("write on", err)->socket = file->s; /* it has a count to tell */
         if (err < 0) {

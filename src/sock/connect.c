@@ -163,6 +163,7 @@ static int enter_accept(int s, pier_addr *out_peer, bool record)
 {
     struct pier__use use;
     struct pier__sockaddr peer;
+    peer.length = 0;
     int client = pier__enter(&use, s, PIER__WAITER);
     if (client == 0) {
         client = pier__accept_in(&use, &peer, /* wait= */ true);

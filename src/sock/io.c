@@ -84,7 +84,10 @@ static int64_t enter_recv(int s, void *buf, size_t len, int flags)
 {
     struct pier__use use;
     int64_t n = pier__enter(&use, s, PIER__WAITER);
-    if (PIER_UNLIKELY(n < 0)) return n == s ? n : pier__sock_failed(RECV, s, NULL, NULL, n);
+    if (PIER_UNLIKELY(n < 0)) {
+        pier__sock_failed(RECV, s, NULL, NULL, n);
+        return n;
+    }
     n = pier__check_buffer(buf, len);
     if (PIER_LIKELY(n == 0 && len))
         n = pier__recv(&use, buf, len, flags); /* recv(0) asks nobody, as in Python */
@@ -204,7 +207,10 @@ static int64_t enter_recvfrom(int s, void *buf, size_t len, int flags, pier_addr
 {
     struct pier__use use;
     int64_t n = pier__enter(&use, s, PIER__WAITER);
-    if (n < 0) return n == s ? n : pier__sock_failed(RECV, s, NULL, NULL, n);
+    if (n < 0) {
+        pier__sock_failed(RECV, s, NULL, NULL, n);
+        return n;
+    }
     n = pier__check_buffer(buf, len);
     if (n == 0) n = recv_from(&use, buf, len, flags, out_from);
     if (n < 0) pier__sock_failed(RECV, s, &use, NULL, n);
@@ -235,7 +241,10 @@ static int64_t enter_send(int s, const void *buf, size_t len, int flags)
 {
     struct pier__use use;
     int64_t n = pier__enter(&use, s, PIER__WAITER);
-    if (PIER_UNLIKELY(n < 0)) return n == s ? n : pier__sock_failed(SEND, s, NULL, NULL, n);
+    if (PIER_UNLIKELY(n < 0)) {
+        pier__sock_failed(SEND, s, NULL, NULL, n);
+        return n;
+    }
     n = pier__check_buffer(buf, len);
     if (PIER_LIKELY(n == 0)) {
         struct pier__op op = {.code = PIER_OP_SEND,
@@ -280,12 +289,13 @@ ssize_t pier_send(int s, const void *buf, size_t len, int flags)
 }
 
 int pier__send_all(const struct pier__use *use, const void *buf, size_t len, int flags,
-    int64_t timeout, pier_time deadline, size_t *out_moved)
+    const struct pier__limits *limits, size_t *out_moved)
 {
     size_t moved = 0;
     int64_t n = 0;
     do {
-        n = pier__send_some(use, (const char *)buf + moved, len - moved, flags, timeout, deadline);
+        n = pier__send_some(
+            use, (const char *)buf + moved, len - moved, flags, limits->timeout, limits->deadline);
         if (n < 0) break;
         moved += (size_t)n;
         if (moved < len) n = pier__thread_interrupted(use->entry ? &use->entry->life : NULL);
@@ -294,17 +304,18 @@ int pier__send_all(const struct pier__use *use, const void *buf, size_t len, int
     return n < 0 ? (int)n : 0;
 }
 
-static int64_t send_in_turn(
-    const struct pier__use *use, const void *buf, size_t len, int flags, size_t *moved)
+int pier__send_in_turn(
+    const struct pier__use *use, const void *buf, size_t len, int flags, size_t *out_moved)
 {
     struct pier__entry *entry = use->entry;
-    int64_t timeout;
-    pier_time limit = pier__conversation_limit(entry, &timeout);
-    if (flags & MSG_DONTWAIT) timeout = 0;
-    if (!entry) return pier__send_all(use, buf, len, flags, timeout, limit, moved);
-    int err = pier__turn_take(&entry->sending, &entry->life, timeout, limit);
+    struct pier__limits limits;
+    *out_moved = 0;
+    limits.deadline = pier__conversation_limit(entry, &limits.timeout);
+    if (flags & MSG_DONTWAIT) limits.timeout = 0;
+    if (!entry) return pier__send_all(use, buf, len, flags, &limits, out_moved);
+    int err = pier__turn_take(&entry->sending, &entry->life, limits.timeout, limits.deadline);
     if (err < 0) return err;
-    err = pier__send_all(use, buf, len, flags, timeout, limit, moved);
+    err = pier__send_all(use, buf, len, flags, &limits, out_moved);
     pier__turn_give(&entry->sending);
     return err;
 }
@@ -314,9 +325,12 @@ static int64_t enter_sendall(int s, const void *buf, size_t len, int flags)
     struct pier__use use;
     size_t moved = 0;
     int64_t n = pier__enter(&use, s, PIER__WAITER);
-    if (n < 0) return n == s ? n : pier__sock_failed("send all on", s, NULL, NULL, n);
+    if (n < 0) {
+        pier__sock_failed("send all on", s, NULL, NULL, n);
+        return n;
+    }
     n = pier__check_buffer(buf, len);
-    if (n == 0) n = send_in_turn(&use, buf, len, flags, &moved);
+    if (n == 0) n = pier__send_in_turn(&use, buf, len, flags, &moved);
     if (n < 0) {
         if (n == -EAGAIN)
             pier__failure_begin("send all on", n)->socket = s; /* it has a count to tell */
@@ -371,7 +385,10 @@ static int64_t enter_sendto(int s, const void *buf, size_t len, int flags, const
 {
     struct pier__use use;
     int64_t n = pier__enter(&use, s, PIER__WAITER);
-    if (n < 0) return n == s ? n : pier__sock_failed("send to", s, NULL, to, n);
+    if (n < 0) {
+        pier__sock_failed("send to", s, NULL, to, n);
+        return n;
+    }
     pier_addr complete = *to;
     n = pier__check_buffer(buf, len);
     if (n == 0) n = send_to(&use, buf, len, flags, &complete);

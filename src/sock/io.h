@@ -21,12 +21,22 @@ int64_t pier__recv_some(const struct pier__use *use, void *buf, size_t len, int 
 int64_t pier__send_some(const struct pier__use *use, const void *buf, size_t len, int flags,
     int64_t timeout, pier_time deadline);
 
+/* How long each part of a longer verb may wait, as in struct pier__op. */
+struct pier__limits {
+    int64_t timeout;
+    pier_time deadline;
+};
+
 /*
- * Send all of it, while the caller has the turn entry->sending (a bare descriptor has none). Returns 0 or a code, and in both
- * cases how much went.
+ * Send all of it, while the caller has the turn entry->sending (a bare descriptor has none). Returns 0 or a code, and in
+ * both cases how much went.
  */
 int pier__send_all(const struct pier__use *use, const void *buf, size_t len, int flags,
-    int64_t timeout, pier_time deadline, size_t *out_moved);
+    const struct pier__limits *limits, size_t *out_moved);
+
+/* The same, waiting for the turn, and all under the one limit that the socket sets now. */
+int pier__send_in_turn(
+    const struct pier__use *use, const void *buf, size_t len, int flags, size_t *out_moved);
 
 /* 0 if buf and len can be a buffer, else -EINVAL (length above SSIZE_MAX) or -EFAULT (NULL). */
 static inline int pier__check_buffer(const void *buf, size_t len)

@@ -187,6 +187,20 @@ static bool must_wait(struct wait *w, int64_t n)
     return true;
 }
 
+/* Try without waiting. True when the op has ended, in *out; false when it must be waited for. */
+static bool try_once(struct wait *w, bool guessed, int64_t *out)
+{
+    struct pier__op *op = w->op;
+    for (;;) {
+        int64_t n = pier__op_try(op, /* wait= */ false);
+        if (has_mark(op)) learn(op, n, guessed);
+        if (must_wait(w, n)) return false;
+        if (w->limit == 0 && is_send(op) && op->life) call_saved(&op->life->guess);
+        *out = n == -EINTR ? interrupted(op) : settle(op, n);
+        if (n != -EINTR || *out < 0) return true;
+    }
+}
+
 /* Try, wait, try again, until the limit. */
 static int64_t await_limited(struct pier__op *op)
 {
@@ -194,24 +208,14 @@ static int64_t await_limited(struct pier__op *op)
     bool guessed = guess_readable(op), told = false;
     bool try_now = guessed || (tries_first(op) && !op->connecting);
     for (;;) {
-        if (try_now) {
-            int64_t n = pier__op_try(op, /* wait= */ false);
-            if (has_mark(op)) learn(op, n, guessed);
-            if (!must_wait(&w, n)) {
-                if (w.limit == 0 && is_send(op) && op->life) call_saved(&op->life->guess);
-                if (n != -EINTR) return settle(op, n);
-                n = interrupted(op);
-                if (n < 0) return n;
-                continue;
-            }
-            w.lies += told;
-        }
+        int64_t result;
+        if (try_now && try_once(&w, guessed, &result)) return result;
+        w.lies += try_now && told;
+        guessed = false;
         int64_t ready = wait_ready(&w);
         if (ready < 0) return ready;
         told = ready > 0;
-        try_now =
-            told || w.lies > 1; /* else only woken: SO_ERROR, for one, must not be asked yet */
-        guessed = false;
+        try_now = told || w.lies > 1; /* else only woken: SO_ERROR must not be asked yet */
     }
 }
 
