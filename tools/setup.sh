@@ -15,7 +15,7 @@ packages_of() {
     test) echo libcmocka-dev python3 ncat socat curl strace ;;
     run) echo nginx-light ;;
     check) echo g++ clang clang-tidy clang-format libclang-rt-14-dev libunistring-dev python3 ;;
-    docs) echo doxygen ;;
+    docs) echo doxygen python3 ;;
     bench) echo valgrind strace python3 ;;
     *)
         echo "setup.sh: no group is called $1" >&2
