@@ -123,7 +123,8 @@ static int send_read(struct job *job, off_t *position, void *buf)
         int64_t n = read_some(job, *position, buf);
         if (n <= 0) return (int)n;
         size_t went;
-        int err = pier__send_all(job->use, buf, (size_t)n, 0, job->timeout, job->deadline, &went);
+        const struct pier__limits limits = {job->timeout, job->deadline};
+        int err = pier__send_all(job->use, buf, (size_t)n, /* flags= */ 0, &limits, &went);
         count(job, went);
         if (*position >= 0) *position += (off_t)went;
         if (err == 0) err = go_on(job);
