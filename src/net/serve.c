@@ -3,8 +3,7 @@
  * Serving: a listener, a thread for each client, and an end that loses nobody.
  *
  * The serving thread alone accepts, and waits in one place: for the listener, for its wake
- * descriptor (a handler has ended, somebody stops the server), or for the end of a pause. The
- * list of clients is guarded by the lock of wait/life, which knows what to do about forks.
+ * descriptor (a handler has ended, somebody stops the server), or for the end of a pause.
  */
 #include "base/bits.h"
 #include "base/seam.h"
@@ -17,6 +16,7 @@
 #include <pier/net.h>
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 
 #define MAX_CLIENTS 1024
@@ -27,17 +27,17 @@
 #define LAST_PAUSE  PIER_SECOND
 
 /*
- * A client's handler is running until it has ended. When the drain is over, the serving thread cancels it: closes
+ * A client, from accept until its handler has returned. When the drain is over, the serving thread cancels it: closes
  * its socket but stays inside, so that every call returns -ECANCELED and the number is not given out
- * again while the handler still uses it. Whoever comes last, handler or canceller, frees the client.
+ * again while the handler still uses it.
  */
 struct client {
     struct client *next, **link;
     struct pier__serving *serving;
     int s;
     uint64_t birth;
-    bool canceled, canceling, ended; /* under pier__life_lock() */
-    struct pier__use held;           /* what the canceller is inside of */
+    bool ended, canceled;  /* under the lock */
+    struct pier__use held; /* once canceled: for the handler's thread to leave */
 };
 
 struct pier__serving {
@@ -47,11 +47,18 @@ struct pier__serving {
     size_t max_clients;
     pthread_attr_t attr;
     const struct pier__seam *seam; /* the serving thread's, for its handlers */
+    pid_t pid;                     /* a handler may fork, and return in the child */
     pier_serve_counts *counts;
     int wakefd;                      /* the serving thread's */
     _Atomic pier_time drained_until; /* 0: nobody has stopped it */
-    struct client *clients;          /* under pier__life_lock() */
-    pier_time pause;                 /* the next one after a shortage */
+    pier_time pause;                 /* the last one after a shortage; 0: there is none */
+
+    pthread_mutex_t lock; /* of what follows */
+    struct client *clients;
+    size_t active;
+    bool awaited;    /* the serving thread wants to know that a client has gone */
+    bool has_ended;  /* each thread that ends joins the one that ended before it, */
+    pthread_t ended; /* so that the last to be joined is this one */
 };
 
 /* The counts are the caller's plain numbers, read while they change. */
@@ -69,56 +76,92 @@ static void reset(pier_serve_counts *counts)
     }
 }
 
-static size_t active(const struct pier__serving *serving)
-{
-    return __atomic_load_n(&serving->counts->active, __ATOMIC_RELAXED);
-}
-
 static void enlist(struct client *client)
 {
     struct pier__serving *serving = client->serving;
-    pier__life_lock();
+    pthread_mutex_lock(&serving->lock);
     client->link = &serving->clients;
     client->next = serving->clients;
     if (client->next) client->next->link = &client->next;
     serving->clients = client;
+    serving->active++;
     uint64_t now = count(&serving->counts->active, 1);
     if (now > serving->counts->peak)
         __atomic_store_n(&serving->counts->peak, now, __ATOMIC_RELAXED);
-    pier__life_unlock();
+    pthread_mutex_unlock(&serving->lock);
 }
 
-/* After this the serving thread may return, and all that it owns be gone. */
+/* Under the lock. */
 static void strike_off(struct client *client)
 {
     struct pier__serving *serving = client->serving;
-    pier__life_lock();
     *client->link = client->next;
     if (client->next) client->next->link = client->link;
+    serving->active--;
     count(&serving->counts->active, -1);
-    pier__thread_wake(serving->wakefd);
-    pier__life_unlock();
-    pier__seam->release(client);
+    if (serving->awaited) pier__thread_wake(serving->wakefd);
 }
+
+/* Close the client, unless the handler has done so itself, whoever has its number now. */
+static void close_client(const struct client *client)
+{
+    struct pier__use use;
+    if (pier__enter(&use, client->s, PIER__VISITOR) < 0) return;
+    if (use.entry && atomic_load(&use.entry->birth) == client->birth) (void)pier__close(client->s);
+    pier__leave(&use);
+}
+
+/* The handler has returned, or ended its thread. */
+static void end_client(void *arg)
+{
+    struct client *client = arg;
+    struct pier__serving *serving = client->serving;
+    if (pier__seam->getpid() !=
+        serving->pid) { /* a forked child; the rest is the parent's business */
+        close_client(client);
+        pier__seam->release(client);
+        return;
+    }
+    pthread_mutex_lock(&serving->lock);
+    client->ended = true;
+    bool canceled = client->canceled;
+    pthread_mutex_unlock(&serving->lock);
+    if (canceled)
+        pier__leave(&client->held);
+    else
+        close_client(client);
+
+    pthread_mutex_lock(&serving->lock);
+    bool follows = serving->has_ended;
+    pthread_t before = serving->ended;
+    serving->has_ended = true;
+    serving->ended = pthread_self();
+    strike_off(client);
+    pthread_mutex_unlock(&serving->lock);
+    pier__seam->release(client);
+    if (follows) pthread_join(before, NULL);
+}
+
+/* A handler that calls pthread_exit(3) does not come back to us; what it leaves here does. */
+static pthread_key_t client_key;
+static pthread_once_t client_key_once = PTHREAD_ONCE_INIT;
+
+static void make_client_key(void) { pthread_key_create(&client_key, end_client); }
 
 static void *run_handler(void *arg)
 {
     struct client *client = arg;
     const struct pier__serving *serving = client->serving;
     pier__seam = serving->seam;
+    (void)pier__seam->thread_name("pier-client");
+    pthread_setspecific(client_key, client);
     serving->handler(client->s, serving->arg);
-    if (pier__birth(client->s) == client->birth) pier__close(client->s);
-    pier__life_lock();
-    client->ended = true;
-    bool last = !client->canceling;
-    pier__life_unlock();
-    if (!last) return NULL;
-    if (client->canceled) pier__leave(&client->held);
-    strike_off(client);
+    pthread_setspecific(client_key, NULL);
+    end_client(client);
     return NULL;
 }
 
-/* Serve this client in a thread of its own. 0, or why it had to be turned away. */
+/* Serve this client in a thread of its own. 0, or -ENOMEM: it had to be turned away. */
 static int start(struct pier__serving *serving, int s)
 {
     struct client *client = pier__allocate_zeroed(1, sizeof *client);
@@ -128,29 +171,59 @@ static int start(struct pier__serving *serving, int s)
         pthread_t id;
         int err = pier__seam->thread(&id, &serving->attr, run_handler, client);
         if (err == 0) return 0;
+        pthread_mutex_lock(&serving->lock);
         strike_off(client);
+        pthread_mutex_unlock(&serving->lock);
+        pier__seam->release(client);
     }
     pier__close(s);
     count(&serving->counts->rejected, 1);
     return -ENOMEM;
 }
 
+/* Has the time that pier_stop() left run out? */
+static bool is_drained(struct pier__serving *serving)
+{
+    pier_time until = atomic_load(&serving->drained_until);
+    return until != 0 && until != PIER_NEVER && pier__seam->now() >= until;
+}
+
+/* The drain ends then, unless it ends earlier already. */
+static void shorten(struct pier__serving *serving, pier_time until)
+{
+    pier_time was = 0;
+    while (!atomic_compare_exchange_weak(&serving->drained_until, &was, until)) {
+        if (was != 0 && was <= until) break;
+    }
+}
+
 /*
- * Wait for the listener (or not, at the limit of clients), for news from handlers, for a stop, or until the
- * deadline. 0, or why the listener can be waited for no longer.
+ * Wait for the listener (or not), for a client to go if that is awaited, for a stop, or until the
+ * point given or the end of the drain. 0, or why the listener can be waited for no longer.
  */
-static int wait_for_news(struct pier__serving *serving, bool listener, pier_time deadline)
+static int wait_for_news(struct pier__serving *serving, bool listener, pier_time until)
 {
     struct pollfd fds[2] = {{.fd = serving->use.fd, .events = POLLIN}};
     pier_time own = atomic_load(&serving->use.entry->deadline);
+    pier_time drained = atomic_load(&serving->drained_until);
+    if (drained) until = pier__earlier(until, drained);
     struct pier__op op = {.code = PIER_OP_POLL,
         .life = &serving->use.entry->life,
         .timeout = PIER_NEVER,
-        .deadline = pier__earlier(own, deadline),
+        .deadline = pier__earlier(own, until),
         .with.poll = {.fds = fds, .count = listener ? 1 : 0}};
     int64_t n = pier__await(&op);
-    if (n == -ETIME && own > pier__seam->now()) return 0; /* only the pause is over */
+    if (n == -ETIME && own > pier__seam->now()) return 0; /* only the pause is over, or the drain */
     return n < 0 ? (int)n : 0;
+}
+
+/* Is there no room for another client? Then the serving thread hears when there is. */
+static bool is_full(struct pier__serving *serving)
+{
+    pthread_mutex_lock(&serving->lock);
+    bool full = serving->awaited = serving->active >= serving->max_clients;
+    pthread_mutex_unlock(&serving->lock);
+    return full;
 }
 
 static bool is_shortage(int err)
@@ -158,19 +231,28 @@ static bool is_shortage(int err)
     return err == -EMFILE || err == -ENFILE || err == -ENOBUFS || err == -ENOMEM;
 }
 
-/* Nothing to be had of what accept needs: the client stays queued, and the server does not spin. */
+/*
+ * Nothing to be had of what accept needs: the client stays queued, and the server does not spin. A
+ * client that goes may leave what is needed, so that ends the pause.
+ */
 static int pause_for(struct pier__serving *serving)
 {
     count(&serving->counts->backoffs, 1);
-    pier_time pause = serving->pause ? serving->pause : FIRST_PAUSE;
-    serving->pause = pause * 2 < LAST_PAUSE ? pause * 2 : LAST_PAUSE;
-    return wait_for_news(serving, /* listener= */ false, pier__seam->now() + pause);
+    pier_time pause = serving->pause ? 2 * serving->pause : FIRST_PAUSE;
+    serving->pause = pause < LAST_PAUSE ? pause : LAST_PAUSE;
+    pthread_mutex_lock(&serving->lock);
+    serving->awaited = true;
+    pthread_mutex_unlock(&serving->lock);
+    return wait_for_news(serving, /* listener= */ false, pier__seam->now() + serving->pause);
 }
 
-/* Take one client, if there is room and one is queued. 1: taken; 0: none now; or a code. */
-static int take_one(struct pier__serving *serving)
+/*
+ * Take one client if there is room and one is queued, or wait until it is worth another try. 1: taken;
+ * 0: waited; or a code, of which -EAGAIN is for a server that is being stopped: nobody is queued.
+ */
+static int take_one(struct pier__serving *serving, bool stopping)
 {
-    if (active(serving) >= serving->max_clients) return 0;
+    if (is_full(serving)) return wait_for_news(serving, /* listener= */ false, PIER_NEVER);
     struct pier__sockaddr peer;
     int s = pier__accept_in(&serving->use, &peer, /* wait= */ false);
     int err = s;
@@ -183,88 +265,87 @@ static int take_one(struct pier__serving *serving)
         return 1;
     }
     if (is_shortage(err)) return pause_for(serving);
-    return err == -EAGAIN ? 0 : err;
+    if (err != -EAGAIN || stopping) return err;
+    return wait_for_news(serving, /* listener= */ true, PIER_NEVER);
 }
 
-/* Has the time that pier_stop() left run out? */
-static bool is_drained(struct pier__serving *serving)
+/* How many clients are queued? More than can be where that is not told. */
+static size_t queued(const struct pier__serving *serving)
 {
-    pier_time until = atomic_load(&serving->drained_until);
-    return until != 0 && until != PIER_NEVER && pier__seam->now() >= until;
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    int family = serving->use.entry->family;
+    if (family != AF_INET && family != AF_INET6) return SIZE_MAX;
+    int err = pier__seam->getsockopt(serving->use.fd, IPPROTO_TCP, TCP_INFO, &info, &size);
+    return err < 0 ? SIZE_MAX : info.tcpi_unacked; /* a listener's has this meaning */
 }
 
-/* Accept until somebody stops it, then what is still queued. 0, or how the listener failed. */
+/* Accept until somebody stops it. 0, or how the listener failed. */
 static int accept_all(struct pier__serving *serving)
 {
-    for (;;) {
-        pier_time until = atomic_load(&serving->drained_until);
-        int taken = take_one(serving);
+    while (atomic_load(&serving->drained_until) == 0) {
+        int taken = take_one(serving, /* stopping= */ false);
         if (taken < 0) return taken;
-        if (taken > 0) continue;
-        bool full = active(serving) >= serving->max_clients;
-        if (until != 0 && (!full || is_drained(serving))) return 0;
-        int err = wait_for_news(serving, !full, until ? until : PIER_NEVER);
-        if (err < 0) return err;
     }
+    return 0;
 }
 
-/* A client that is not canceled yet, marked so that it stays until cancel() is done with it; NULL: none. */
-static struct client *next_to_cancel(struct pier__serving *serving)
+/* Accept who was queued when it was stopped, but not for ever who comes then, until the drain is over. */
+static int accept_queued(struct pier__serving *serving)
 {
-    pier__life_lock();
-    struct client *client = serving->clients;
-    while (client && (client->canceled || client->ended)) {
-        client = client->next;
+    size_t left = queued(serving);
+    while (left > 0 && !is_drained(serving)) {
+        int taken = take_one(serving, /* stopping= */ true);
+        if (taken < 0) return taken;
+        left -= (size_t)taken;
     }
-    if (client) client->canceled = client->canceling = true;
-    pier__life_unlock();
-    return client;
+    return 0;
 }
 
+/* Close the socket under its handler, if it still is that socket. Under the lock. */
 static void cancel(struct client *client)
 {
-    if (pier__enter(&client->held, client->s, PIER__VISITOR) < 0) client->held.entry = NULL;
-    if (client->held.entry && pier__birth(client->s) == client->birth) {
-        pier__close(client->s);
+    if (client->ended || client->canceled) return;
+    if (pier__enter(&client->held, client->s, PIER__VISITOR) < 0) return;
+    const struct pier__entry *entry = client->held.entry;
+    if (entry && atomic_load(&entry->birth) == client->birth && pier__close(client->s) == 0) {
+        client->canceled = true;
         count(&client->serving->counts->canceled, 1);
+    } else {
+        pier__leave(&client->held); /* the handler has closed its own */
     }
-    pier__life_lock();
-    client->canceling = false;
-    bool last = client->ended;
-    pier__life_unlock();
-    if (!last) return;
-    pier__leave(&client->held);
-    strike_off(client);
 }
 
-/* Asked under the lock: a handler that has just gone may still be waking this thread, under it. */
-static bool anybody(struct pier__serving *serving)
+/* Are clients still being served? At the end of the drain they are canceled. */
+static bool has_clients(struct pier__serving *serving)
 {
-    pier__life_lock();
-    bool there = serving->clients;
-    pier__life_unlock();
-    return there;
+    bool drained = is_drained(serving);
+    pthread_mutex_lock(&serving->lock);
+    for (struct client *client = serving->clients; client && drained; client = client->next) {
+        cancel(client);
+    }
+    bool any = serving->awaited = serving->active > 0;
+    pthread_mutex_unlock(&serving->lock);
+    return any;
 }
 
-/* Wait for the handlers, until the drain is over; then cancel the rest and wait for those. */
-static void drain(struct pier__serving *serving)
+/* Wait for the handlers, until the drain is over; then cancel the rest and wait for those. 0 or -EINTR. */
+static int drain(struct pier__serving *serving)
 {
-    bool canceled = false;
-    while (anybody(serving)) {
-        if (!canceled && is_drained(serving)) {
-            for (struct client *client; (client = next_to_cancel(serving));) {
-                cancel(client);
-            }
-            canceled = true;
-        }
+    int result = 0;
+    while (has_clients(serving)) {
         pier_time until = atomic_load(&serving->drained_until);
         struct pollfd room[1];
         struct pier__op op = {.code = PIER_OP_POLL,
             .timeout = PIER_NEVER,
-            .deadline = until && !canceled ? until : PIER_NEVER,
+            .deadline = until && !is_drained(serving) ? until : PIER_NEVER,
             .with.poll = {.fds = room, .count = 0}};
-        (void)pier__await(&op);
+        if (pier__await(&op) != -EINTR) continue;
+        shorten(serving, pier__seam->now());
+        result = -EINTR;
     }
+    if (serving->has_ended) pthread_join(serving->ended, NULL);
+    return result;
 }
 
 static bool can_begin(const struct pier_serve_opts *opts, void (*handler)(int, void *))
@@ -276,31 +357,41 @@ static int set_stack(struct pier__serving *serving, size_t size)
 {
     int err = -pthread_attr_init(&serving->attr);
     if (err < 0) return err;
-    pthread_attr_setdetachstate(&serving->attr, PTHREAD_CREATE_DETACHED);
     err = -pthread_attr_setstacksize(&serving->attr, size ? size : STACK_SIZE);
     if (err < 0) pthread_attr_destroy(&serving->attr);
     return err;
 }
 
-/* Nobody may be looking at it any more when it goes. A stopper takes a few instructions. */
+/* Nobody may be looking at it any more when it goes. A stopper takes a few instructions, if it is not preempted. */
 static void unpublish(struct pier__entry *entry)
 {
     atomic_store(&entry->serving, NULL);
     while (atomic_load(&entry->stoppers) > 0) {
+        struct pollfd room[1];
+        struct pier__op op = {.code = PIER_OP_POLL,
+            .timeout = PIER_SECOND / 1000,
+            .deadline = PIER_NEVER,
+            .with.poll = {.fds = room, .count = 0}};
+        (void)pier__await(&op);
     }
 }
 
-/* The listener is entered and ours alone to serve. */
+/*
+ * The listener is entered and ours alone to serve. It stays O_NONBLOCK: who shares it, in another process, may
+ * rely on that by now.
+ */
 static int serve_published(struct pier__serving *serving)
 {
-    struct pier__entry *entry = serving->use.entry;
-    int was = pier__is_nonblock(entry, serving->use.fd);
-    int err = was < 0 ? was : pier__set_nonblock(entry, serving->use.fd, true);
+    int err = pier__set_nonblock(serving->use.entry, serving->use.fd, true);
     if (err < 0) return err;
     err = accept_all(serving);
-    if (!was) (void)pier__set_nonblock(entry, serving->use.fd, false);
-    drain(serving);
-    return err;
+    if (err == 0) err = accept_queued(serving);
+    bool stopped = atomic_load(&serving->drained_until) != 0;
+    /* Its end has been asked for; that nobody is queued, or the listener gone by now, is no failure. */
+    if (stopped && (err == -EAGAIN || err == -ECANCELED || err == -ETIME)) err = 0;
+    if (err == -EINTR) shorten(serving, pier__seam->now());
+    int interrupted = drain(serving);
+    return err < 0 ? err : interrupted;
 }
 
 static int serve_in(struct pier__serving *serving, const pier_serve_opts *opts)
@@ -312,6 +403,7 @@ static int serve_in(struct pier__serving *serving, const pier_serve_opts *opts)
     serving->wakefd = pier__thread_wakefd();
     int err = serving->wakefd < 0 ? serving->wakefd : set_stack(serving, opts->stack_size);
     if (err < 0) return err;
+    pthread_once(&client_key_once, make_client_key);
     struct pier__serving *nobody = NULL;
     if (atomic_compare_exchange_strong(&entry->serving, &nobody, serving)) {
         err = serve_published(serving);
@@ -333,6 +425,8 @@ static int serve(int server, void (*handler)(int, void *), void *arg, const pier
         .arg = arg,
         .max_clients = opts->max_clients ? opts->max_clients : MAX_CLIENTS,
         .seam = pier__seam,
+        .pid = pier__seam->getpid(),
+        .lock = PTHREAD_MUTEX_INITIALIZER,
         .counts = opts->counts ? opts->counts : &unwatched};
     reset(serving.counts);
     int err = pier__enter(&serving.use, server, PIER__WAITER);
@@ -363,10 +457,7 @@ int pier_stop(int server, double drain_seconds)
     atomic_fetch_add(&entry->stoppers, 1);
     struct pier__serving *serving = atomic_load(&entry->serving);
     if (serving) {
-        pier_time until = pier__point(pier__seam->now(), drain), was = 0;
-        while (!atomic_compare_exchange_weak(&serving->drained_until, &was, until)) {
-            if (was != 0 && was <= until) break; /* a second call may only shorten the drain */
-        }
+        shorten(serving, pier__point(pier__seam->now(), drain));
         pier__thread_wake(serving->wakefd);
     }
     atomic_fetch_sub(&entry->stoppers, 1);

@@ -32,6 +32,7 @@ static void after_fork(void)
         pier__buffer_after_fork(entry);
         entry->sending = entry->reading = (struct pier__turn){0};
         entry->serving = NULL;
+        entry->stoppers = 0;
     }
     pier__thread_reenter();
 }
