@@ -286,6 +286,8 @@ static pier_time fault_now(void) { return SYSTEM.now(); }
 
 static int fault_thread_name(const char *name) { return SYSTEM.thread_name(name); }
 
+static void fault_forget_resolver(void) { SYSTEM.forget_resolver(); }
+
 static pid_t fault_getpid(void) { return SYSTEM.getpid(); }
 
 static const char *fault_getenv(const char *name) { return SYSTEM.getenv(name); }
@@ -307,9 +309,13 @@ FAILS(int, setsockopt, ENOPROTOOPT, (int fd, int level, int name, const void *va
 FAILS(int, fcntl, EMFILE, (int fd, int command, long arg), (fd, command, arg))
 FAILS(int, ioctl, ENODEV, (int fd, unsigned long request, void *arg), (fd, request, arg))
 FAILS(int, eventfd, EMFILE, (unsigned initial, int flags), (initial, flags))
+FAILS(int, epoll_create, EMFILE, (int flags), (flags))
+FAILS(int, epoll_ctl, ENOSPC, (int epfd, int operation, int fd, struct epoll_event *event), (epfd, operation, fd, event))
+FAILS(int, epoll_wait, EINTR, (int epfd, struct epoll_event *events, int most, int milliseconds), (epfd, events, most, milliseconds))
 FAILS(int, open, EMFILE, (const char *path, int flags, mode_t mode), (path, flags, mode))
 FAILS(ssize_t, pread, EIO, (int fd, void *buf, size_t len, off_t offset), (fd, buf, len, offset))
 FAILS(off_t, lseek, ESPIPE, (int fd, off_t offset, int whence), (fd, offset, whence))
+FAILS(int, flock, ENOLCK, (int fd, int operation), (fd, operation))
 FAILS(int, fstat, EIO, (int fd, struct stat *out), (fd, out))
 FAILS(int, lstat, ENOENT, (const char *path, struct stat *out), (path, out))
 FAILS(int, chmod, EPERM, (const char *path, mode_t mode), (path, mode))
@@ -352,11 +358,15 @@ const struct pier__seam fault_seam = {
     .fcntl = fault_fcntl,
     .ioctl = fault_ioctl,
     .eventfd = fault_eventfd,
+    .epoll_create = fault_epoll_create,
+    .epoll_ctl = fault_epoll_ctl,
+    .epoll_wait = fault_epoll_wait,
     .open = fault_open,
     .read = fault_read,
     .pread = fault_pread,
     .write = fault_write,
     .lseek = fault_lseek,
+    .flock = fault_flock,
     .fstat = fault_fstat,
     .lstat = fault_lstat,
     .chmod = fault_chmod,
@@ -386,6 +396,7 @@ const struct pier__seam fault_seam = {
     .if_freenameindex = if_freenameindex,
     .now = fault_now,
     .thread_name = fault_thread_name,
+    .forget_resolver = fault_forget_resolver,
     .getpid = fault_getpid,
     .getenv = fault_getenv,
 };

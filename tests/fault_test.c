@@ -305,3 +305,13 @@ static int serving(void)
 }
 
 TEST(serving_survives_every_failure) { exhaust(serving); }
+
+TEST(every_slot_of_the_seam_has_its_plug)
+{
+    union {
+        struct pier__seam seam;
+        void (*slots[sizeof(struct pier__seam) / sizeof(void (*)(void))])(void);
+    } all = {.seam = fault_seam};
+    for (size_t i = 0; i < sizeof all.slots / sizeof *all.slots; i++)
+        if (!all.slots[i]) fail_msg("slot %zu of struct pier__seam is missing in tests/fault.c", i);
+}
