@@ -47,8 +47,8 @@ static void chat(int client, void *unused)
     pier_addr peer;
     pier_getpeername(client, &peer);
     pier_text name = pier_addr_text(pier_addr_unmap(peer));
-    printf("%s came\n", name.text);
     come(client);
+    printf("%s came\n", name.text);
     char words[1024], line[sizeof name + sizeof words];
     while (pier_recv_line(client, words, sizeof words) > 0) {
         words[strcspn(words, "\r\n")] = '\0';
