@@ -183,6 +183,13 @@ static int fault_close(int fd)
     return err == 0 && interrupts() ? -EINTR : err;
 }
 
+/* Even where it says ENOTCONN, Linux has marked the socket and woken who waits on it. */
+static int fault_shutdown(int fd, int how)
+{
+    int err = SYSTEM.shutdown(fd, how);
+    return fails("shutdown") ? -ENOTCONN : err;
+}
+
 static int fault_poll(struct pollfd *fds, nfds_t count, pier_time deadline)
 {
     if (fails("poll")) return -ENOMEM;
@@ -301,7 +308,6 @@ FAILS(int, socket, EMFILE, (int family, int type, int protocol), (family, type, 
 FAILS(int, socketpair, EMFILE, (int family, int type, int protocol, int pair[2]), (family, type, protocol, pair))
 FAILS(int, bind, EADDRINUSE, (int fd, const struct sockaddr *addr, socklen_t len), (fd, addr, len))
 FAILS(int, listen, EADDRINUSE, (int fd, int backlog), (fd, backlog))
-FAILS(int, shutdown, ENOTCONN, (int fd, int how), (fd, how))
 FAILS(int, getsockname, ENOBUFS, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len))
 FAILS(int, getpeername, ENOTCONN, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len))
 FAILS(int, getsockopt, ENOBUFS, (int fd, int level, int name, void *value, socklen_t *len), (fd, level, name, value, len))

@@ -27,6 +27,16 @@ struct server {
     pthread_t thread;
 };
 
+/* Wait for a fact that another thread brings about; for ever would hide that it cannot. */
+#define WAIT_UNTIL(fact)                        \
+    do {                                        \
+        pier_time too_late = pier_after(10);    \
+        while (!(fact)) {                       \
+            assert_true(pier_now() < too_late); \
+            test_sleep(0.001);                  \
+        }                                       \
+    } while (0)
+
 static uint64_t now(const uint64_t *number) { return __atomic_load_n(number, __ATOMIC_RELAXED); }
 
 static void *serve(void *arg)
@@ -55,8 +65,7 @@ static int dial(const struct server *server)
 static void stop(struct server *server, double drain)
 {
     int err;
-    while ((err = pier_stop(server->listener, drain)) == -ESRCH)
-        test_sleep(0.001); /* not yet serving */
+    WAIT_UNTIL((err = pier_stop(server->listener, drain)) != -ESRCH); /* it may not yet serve */
     assert_int_equal(err, 0);
 }
 
@@ -68,11 +77,7 @@ static int join(struct server *server)
     return err;
 }
 
-static void wait_for(const uint64_t *number, uint64_t value)
-{
-    while (now(number) != value)
-        test_sleep(0.001);
-}
+static void wait_for(const uint64_t *number, uint64_t value) { WAIT_UNTIL(now(number) == value); }
 
 static void expect_greeting(int s)
 {
@@ -108,8 +113,7 @@ static void linger(int client, void *arg)
 {
     struct server *server = arg;
     atomic_fetch_add(&server->ready, 1);
-    while (!atomic_load(&server->release))
-        test_sleep(0.001);
+    WAIT_UNTIL(atomic_load(&server->release));
     greet(client, arg);
 }
 
@@ -120,8 +124,7 @@ TEST(at_the_limit_of_clients_accept_waits)
     int s[4];
     for (int i = 0; i < 4; i++)
         s[i] = dial(&server);
-    while (atomic_load(&server.ready) < 2)
-        test_sleep(0.001);
+    WAIT_UNTIL(atomic_load(&server.ready) >= 2);
     test_sleep(0.05);
     assert_int_equal(now(&server.counts.accepted), 2);
     atomic_store(&server.release, 1);
@@ -140,8 +143,7 @@ TEST(stop_serves_the_clients_that_are_queued)
     int s[5];
     for (int i = 0; i < 5; i++)
         s[i] = dial(&server);
-    while (atomic_load(&server.ready) < 1)
-        test_sleep(0.001);
+    WAIT_UNTIL(atomic_load(&server.ready) >= 1);
     stop(&server, INFINITY);
     atomic_store(&server.release, 1);
     for (int i = 0; i < 5; i++)
@@ -167,8 +169,7 @@ TEST(at_the_end_of_the_drain_the_calls_of_clients_are_canceled)
     int s[3];
     for (int i = 0; i < 3; i++)
         s[i] = dial(&server);
-    while (atomic_load(&server.ready) < 3)
-        test_sleep(0.001);
+    WAIT_UNTIL(atomic_load(&server.ready) >= 3);
     pier_time due = pier_after(0.05);
     stop(&server, 0.05);
     assert_int_equal(join(&server), 0);
@@ -186,8 +187,7 @@ TEST(a_second_stop_shortens_the_drain_and_never_lengthens_it)
     struct server server = {.handler = receive_for_ever};
     start(&server);
     int s = dial(&server);
-    while (atomic_load(&server.ready) < 1)
-        test_sleep(0.001);
+    WAIT_UNTIL(atomic_load(&server.ready) >= 1);
     stop(&server, INFINITY);
     test_sleep(0.02);
     assert_int_equal(now(&server.counts.active), 1);
@@ -338,8 +338,7 @@ TEST(without_descriptors_it_pauses_and_goes_on)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
     for (size_t i = 0; i < 8; i++)
         assert_int_equal(pier_connect(clients[i], server.at), 0);
-    while (now(&server.counts.backoffs) < 3)
-        test_sleep(0.001);
+    WAIT_UNTIL(now(&server.counts.backoffs) >= 3);
     assert_true(now(&server.counts.backoffs) < 1000); /* it does not spin */
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     for (size_t i = 0; i < 8; i++)
