@@ -396,7 +396,8 @@ TEST(names_without_an_address_are_the_resolvers_errors)
 /* All of 127.0.1.x, for one name. */
 static void many_hosts(int count)
 {
-    char text[8000] = "127.0.0.1 localhost\n";
+    static char text[8000];
+    (void)snprintf(text, sizeof text, "127.0.0.1 localhost\n");
     for (int i = 1; i <= count; i++)
         (void)snprintf(text + strlen(text), 40, "127.0.1.%d many.test\n", i);
     stub_dns_hosts(text);

@@ -122,7 +122,7 @@ typedef struct pier_serve_counts {
 typedef struct pier_serve_opts {
     size_t max_clients;        /**< At most so many at once; then accept waits. 0: 1024. */
     size_t stack_size;         /**< Bytes of stack for each handler; 0: 256 KiB. */
-    pier_serve_counts *counts; /**< Kept up to date while serving, or NULL. */
+    pier_serve_counts *counts; /**< Set to 0 at first and kept up to date while serving; or NULL. */
     uint64_t reserved[4];      /**< Zero. */
 } pier_serve_opts;
 
@@ -130,11 +130,13 @@ typedef struct pier_serve_opts {
  * Serve a listening socket: call `handler` for each client, every one in a thread of its
  * own, until pier_stop(). The client is closed when its handler returns, unless the handler
  * has closed or detached it itself. When descriptors run out, it waits and tries again (5
- * ms, doubling up to 1 s) and counts that.
+ * ms, doubling up to 1 s, or until a client goes) and counts that. The listener's time-out
+ * does not matter; it is O_NONBLOCK from then on.
  *
  * Returns 0 after pier_stop() and the drain, or a code if the listener fails or its
- * deadline passes (-ETIME), when the clients that are being served have finished. -EINVAL:
- * a socket that does not listen, no handler, a stack that is too small. `opts` may be NULL.
+ * deadline passes (-ETIME), when the clients that are being served have finished. -EINTR:
+ * the interruption hook said so, and the clients were canceled. -EINVAL: a socket that does
+ * not listen, no handler, a stack that is too small. `opts` may be NULL.
  *
  * Ownership: the listener stays the caller's; a client is pier_serve()'s to close. Cancel:
  * closing the listener ends it with -ECANCELED, when the clients that are being served have
@@ -148,8 +150,9 @@ PIER_API int pier_serve(
  * End the pier_serve() of this listener: no more clients are accepted but those already
  * queued, and those being served have `drain_seconds` to finish (INFINITY: for ever; 0:
  * none); then their calls return -ECANCELED. Returns at once: 0, -EINVAL (negative, NaN),
- * -ESRCH if nobody serves this socket. A second call may shorten the drain. A code is not
- * told by pier_error(): that is no work for a signal handler.
+ * -ESRCH if nobody serves this socket (yet). A second call may shorten the drain. Clients
+ * that come after the call stay queued. A code is not told by pier_error(): that is no work
+ * for a signal handler.
  *
  * Threads: any, and signal handlers (async-signal-safe). Python: BaseServer.shutdown.
  */
