@@ -2,6 +2,7 @@
 /* pier get: a page over http. */
 #include "cli.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,12 +47,14 @@ static int ask(const struct url *it, pier_time deadline)
     snprintf(address, sizeof address, ipv6 ? "[%s]%s:%d" : "%s%s:%d", it->host, family ? "." : "",
         it->port);
     int s = pier_create_connection(address, &(pier_connection_opts){.deadline = deadline});
+    if (s < 0) return fail("%s", pier_error()), s;
     int length = snprintf(request, sizeof request,
         "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: pier/%s\r\nAccept: */*\r\n"
         "Accept-Encoding: identity\r\nConnection: close\r\n\r\n",
         it->target, url_authority(it), pier_version());
     ssize_t n = pier_sendall(s, request, (size_t)length, 0);
-    if (n >= 0) return s;
+    /* A server that does not want to hear the question may have answered all the same. */
+    if (n >= 0 || n == -EPIPE || n == -ECONNRESET) return s;
     fail("%s", pier_error());
     pier_close(s);
     return (int)n;

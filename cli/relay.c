@@ -21,7 +21,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -126,7 +125,7 @@ static void *upload(void *unused)
         ssize_t n = read(STDIN_FILENO, part, sizeof part);
         if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
         /* Not told to the peer as an end: it would take half for the whole. */
-        if (n < 0) exit(fail("standard input: %s", strerror(errno)));
+        if (n < 0) _exit(fail("standard input: %s", strerror(errno)));
         if (n == 0) {
             pier_shutdown(flow.s, SHUT_WR);
             break;

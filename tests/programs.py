@@ -11,6 +11,7 @@ import hashlib
 import os
 import pathlib
 import queue
+import random
 import re
 import shutil
 import signal
@@ -45,7 +46,6 @@ class Program:
     """A running program whose output is read as it comes."""
 
     def __init__(self, command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **more):
-        # LeakSanitizer would count what a program still holds when a signal ends it.
         env = {**os.environ, "LC_ALL": "C.UTF-8", **more.pop("env", {})}
         env.pop("PIER_TRACE", None)
         self.command = [str(word) for word in command]
@@ -248,10 +248,20 @@ class Case(unittest.TestCase):
                         if thread.is_alive() else None)
         return server.getsockname()[1]
 
+    def refusing_port(self):
+        """A port where nobody listens, and nobody will."""
+        s = socket.socket()
+        self.addCleanup(s.close)
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
     def unused_port(self):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            return s.getsockname()[1]
+        """A port for a program that cannot choose one itself; below those that the kernel hands out."""
+        for port in random.sample(range(20000, 30000), 100):
+            with contextlib.suppress(OSError), socket.socket() as s:
+                s.bind(("", port))
+                return port
+        self.fail("no port is free")
 
     def random_file(self, name, size):
         path = self.folder / name
@@ -263,9 +273,9 @@ class Case(unittest.TestCase):
 
 
 def main():
-    tests = {name.removeprefix("test_"): test._testMethodName and test
+    tests = {test._testMethodName.removeprefix("test_"): test
              for suite in unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
-             for test in suite for name in [test._testMethodName]}
+             for test in suite}
     wanted = sys.argv[1:]
     if wanted == ["--list"]:
         print("\n".join(tests))
