@@ -378,3 +378,122 @@ TEST(a_socket_without_a_unix_peer_has_no_credentials)
     close(file);
     pier_close(inet);
 }
+
+/* Receive one datagram, with its control data. */
+static ssize_t receive(int s, struct msghdr *msg, void *control, size_t room)
+{
+    static char bytes[65536];
+    static struct iovec part;
+    part = (struct iovec){bytes, sizeof bytes};
+    *msg = (struct msghdr){
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = room};
+    return pier_recvmsg(s, msg, MSG_DONTWAIT);
+}
+
+static int64_t find_int(const struct msghdr *msg, int level, int type)
+{
+    for (pier_cmsg cmsg = {0}; pier_cmsg_next(msg, &cmsg);) {
+        int n;
+        if (cmsg.level != level || cmsg.type != type || cmsg.length < sizeof n) continue;
+        memcpy(&n, cmsg.data, sizeof n);
+        return n;
+    }
+    return -1;
+}
+
+/* Two UDP sockets on loopback, the second of which has the first one's address as its peer. */
+static void make_udp_pair(int pair[2])
+{
+    pier_addr where;
+    for (int i = 0; i < 2; i++) {
+        pair[i] = pier_socket(AF_INET, SOCK_DGRAM, 0);
+        assert_int_equal(pier_bind(pair[i], pier_inet("127.0.0.1", 0)), 0);
+    }
+    assert_int_equal(pier_getsockname(pair[0], &where), 0);
+    assert_int_equal(pier_connect(pair[1], where), 0);
+}
+
+TEST(a_datagram_that_was_cut_says_so)
+{
+    int pair[2];
+    char few[3];
+    assert_int_equal(pier_socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), 0);
+    struct iovec part = {few, sizeof few};
+    struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1};
+    assert_int_equal(pier_send(pair[0], "truncated", 9, 0), 9);
+    assert_int_equal(pier_send(pair[0], "truncated", 9, 0), 9);
+    assert_int_equal(pier_send(pair[0], "not", 3, 0), 3);
+    assert_int_equal(pier_recvmsg(pair[1], &msg, 0), 3);
+    assert_true(msg.msg_flags & MSG_TRUNC);
+    assert_int_equal(pier_recvmsg(pair[1], &msg, MSG_TRUNC), 9); /* how long it really was */
+    assert_int_equal(pier_recvmsg(pair[1], &msg, 0), 3);
+    assert_false(msg.msg_flags & MSG_TRUNC);
+    pier_close(pair[0]);
+    pier_close(pair[1]);
+}
+
+TEST(lost_datagrams_are_counted_in_a_control_message)
+{
+    int pair[2];
+    char control[256], bytes[1000] = "";
+    struct msghdr msg;
+    make_udp_pair(pair);
+    assert_int_equal(pier_setsockopt_int(pair[0], SOL_SOCKET, SO_RXQ_OVFL, 1), 0);
+    assert_int_equal(pier_setsockopt_int(pair[0], SOL_SOCKET, SO_RCVBUF, 4000), 0);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(pier_send(pair[1], bytes, sizeof bytes, 0), sizeof bytes);
+    int came = 0;
+    while (receive(pair[0], &msg, control, sizeof control) > 0)
+        came++;
+    assert_true(came > 0 && came < 100);
+    /* The count comes with the next one that is not lost. */
+    assert_int_equal(pier_send(pair[1], bytes, sizeof bytes, 0), sizeof bytes);
+    assert_int_equal(receive(pair[0], &msg, control, sizeof control), sizeof bytes);
+    assert_int_equal(find_int(&msg, SOL_SOCKET, SO_RXQ_OVFL), 100 - came);
+    pier_close(pair[0]);
+    pier_close(pair[1]);
+}
+
+TEST(datagrams_that_the_kernel_merged_tell_their_size)
+{
+    int pair[2];
+    char control[256];
+    static const char bytes[10000];
+    struct msghdr msg;
+    make_udp_pair(pair);
+    if (pier_setsockopt_text(pair[0], "UDP_GRO", "1") < 0) SKIP("no UDP_GRO here");
+    if (pier_setsockopt_text(pair[1], "UDP_SEGMENT", "1000") < 0) SKIP("no UDP_SEGMENT here");
+    assert_int_equal(pier_send(pair[1], bytes, sizeof bytes, 0), sizeof bytes);
+    ssize_t n, total = 0;
+    while (total < (ssize_t)sizeof bytes) {
+        n = receive(pair[0], &msg, control, sizeof control);
+        assert_true(n > 0);
+        if (n > 1000) assert_int_equal(find_int(&msg, IPPROTO_UDP, 104), 1000); /* UDP_GRO */
+        total += n;
+    }
+    pier_close(pair[0]);
+    pier_close(pair[1]);
+}
+
+TEST(a_message_received_without_room_for_its_descriptors_leaks_none)
+{
+    int pair[2], fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    char control[256];
+    struct msghdr msg;
+    assert_int_equal(pier_socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), 0);
+    const int fds[] = {fd, fd, fd, fd};
+    int before = test_fd_count();
+    /* No room at all, room for a part, room for all that nobody looks at. */
+    static const size_t rooms[] = {0, CMSG_LEN(sizeof(int)), CMSG_SPACE(3 * sizeof(int)), 256};
+    static const int left[] = {0, 1, 4, 4}; /* the padding behind three has room for a fourth */
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(pier_send_fds(pair[0], "x", 1, 0, fds, 4), 1);
+        assert_int_equal(receive(pair[1], &msg, rooms[i] ? control : NULL, rooms[i]), 1);
+        assert_int_equal(!!(msg.msg_flags & MSG_CTRUNC), left[i] < 4);
+        assert_int_equal(pier_cmsg_close_fds(&msg), left[i]);
+        assert_int_equal(test_fd_count(), before);
+    }
+    close(fd);
+    pier_close(pair[0]);
+    pier_close(pair[1]);
+}
