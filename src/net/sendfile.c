@@ -11,7 +11,7 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
+#include <stdio.h>
 
 /* A file over a stream: by sendfile(2) as long as that works and can be stopped in time, else read and sent. */
 
@@ -231,10 +231,10 @@ static int64_t enter_sendfile(int s, int file, off_t *offset, size_t size)
 ssize_t pier_sendfile(int s, int file, off_t *offset, size_t count)
 {
     pier_time began = pier__trace_begin();
-    off_t from = offset ? *offset : -1;
+    char from[24] = "NULL";
+    if (PIER_UNLIKELY(began) && offset) snprintf(from, sizeof from, "%lld", (long long)*offset);
     ssize_t n = enter_sendfile(s, file, offset, count);
     if (PIER_UNLIKELY(began))
-        pier__trace_end(
-            began, s, n, "sendfile(%d, %d, %lld, %zu)", s, file, (long long)from, count);
+        pier__trace_end(began, s, n, "sendfile(%d, %d, %s, %zu)", s, file, from, count);
     return n;
 }
