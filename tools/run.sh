@@ -36,8 +36,8 @@ fail() {
 
 # port_used PORT STATE: does a TCP socket use it, in a state as /proc writes it?
 port_used() {
-    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
-        grep -qE "^ *[0-9]+: [0-9A-F]+:$(printf %04X "$1") [0-9A-F]+:[0-9A-F]+ $2"
+    grep -qsE "^ *[0-9]+: [0-9A-F]+:$(printf %04X "$1") [0-9A-F]+:[0-9A-F]+ $2" \
+        /proc/net/tcp /proc/net/tcp6
 }
 
 # A port that nothing uses, below those that the kernel hands out by itself.
