@@ -2,6 +2,7 @@
 /* What a test stands on: threads, folders, namespaces. The runner is in main.c. */
 #include "harness.h"
 
+#include "base/failure.h"
 #include "base/seam.h"
 #include "main.h"
 #include "wait/thread.h"
@@ -22,7 +23,11 @@
 #include <time.h>
 #include <unistd.h>
 
-void harness_settle(void) { (void)pier__thread_wakefd(); }
+void harness_settle(void)
+{
+    (void)pier__thread_wakefd();
+    (void)pier__failure();
+}
 
 struct start {
     void *(*fn)(void *);

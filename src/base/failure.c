@@ -4,12 +4,14 @@
 #include "base/addr.h"
 #include "base/bits.h"
 #include "base/holder.h"
+#include "base/seam.h"
 #include "base/text.h"
 
 #include <pier/error.h>
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,14 +19,49 @@
 #define SENTENCE 2048
 #define REASON   384
 
-/* Large, and never on a hot path: ordinary TLS, since the initial-exec room is scarce. */
-static _Thread_local struct {
+/*
+ * Large, and never on a hot path, so memory is taken for it when a call of the thread first fails: of thread-local
+ * memory, a program that loads the library by dlopen(3) has only a few hundred bytes left.
+ */
+struct record {
     struct pier__failure last;
-    uint64_t returned[4]; /* a bit for each errno that a failed call of this thread returned */
     char sentence[SENTENCE];
-} here;
+};
 
-struct pier__failure *pier__failure(void) { return &here.last; }
+static _Thread_local struct record *own;
+static _Thread_local uint64_t returned[4]; /* a bit for each errno that a failed call returned */
+
+/* For threads that could not get memory for their own: their words may mix, no more. */
+static struct record spare;
+
+static pthread_key_t at_exit;
+static pthread_once_t at_exit_once = PTHREAD_ONCE_INIT;
+static bool has_key;
+
+static void thread_ends(void *record)
+{
+    own = NULL;
+    pier__seam->release(record);
+}
+
+static void make_key(void) { has_key = pthread_key_create(&at_exit, thread_ends) == 0; }
+
+static struct record *take_record(void)
+{
+    pthread_once(&at_exit_once, make_key);
+    struct record *record = has_key ? pier__allocate_zeroed(1, sizeof *record) : NULL;
+    if (!record) return &spare;
+    if (pthread_setspecific(at_exit, record) != 0) {
+        pier__seam->release(record);
+        return &spare;
+    }
+    own = record;
+    return record;
+}
+
+static struct record *here(void) { return PIER_LIKELY(own != NULL) ? own : take_record(); }
+
+struct pier__failure *pier__failure(void) { return &here()->last; }
 
 struct pier__failure *pier__failure_begin(const char *verb, int64_t code)
 {
@@ -38,7 +75,7 @@ struct pier__failure *pier__failure_begin(const char *verb, int64_t code)
     f->local.length = f->peer.length = 0;
     f->target[0] = '\0';
     f->attempt_count = 0;
-    if (code < 0 && code > -256) here.returned[-code / 64] |= UINT64_C(1) << (-code % 64);
+    if (code < 0 && code > -256) returned[-code / 64] |= UINT64_C(1) << (-code % 64);
     return f;
 }
 
@@ -54,7 +91,7 @@ int64_t pier__failed(const char *verb, const char *target, int64_t code)
 static bool from_pier(int s)
 {
     if (s == -EAGAIN) return true;
-    if (s < 0 && s > -256) return here.returned[-s / 64] >> (-s % 64) & 1;
+    if (s < 0 && s > -256) return returned[-s / 64] >> (-s % 64) & 1;
     return pier_errname(s) != NULL;
 }
 
@@ -230,16 +267,17 @@ const char *pier_error(void)
 {
     const struct pier__failure *f = pier__failure();
     if (f->code == 0) return "no error";
-    struct pier__text t = pier__text_begin(here.sentence, SENTENCE, REASON);
+    char *sentence = here()->sentence;
+    struct pier__text t = pier__text_begin(sentence, SENTENCE, REASON);
     if (f->stranger) {
         write_stranger(&t, f->socket);
-        return here.sentence;
+        return sentence;
     }
     write_deed(&t, f);
     write_attempts(&t, f);
     pier__text_more(&t, REASON);
     write_reason(&t, f);
-    return here.sentence;
+    return sentence;
 }
 
 int pier_error_code(void) { return pier__failure()->code; }
