@@ -484,3 +484,22 @@ TEST(a_failed_send_of_descriptors_says_to_whom)
     assert_int_equal(pier_close(pair[0]), 0);
     close_pipe();
 }
+
+TEST(whoever_did_not_ask_for_close_on_exec_is_not_told_of_it)
+{
+    char byte, control[CMSG_SPACE(sizeof(int))];
+    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control};
+    make_pair(SOCK_STREAM);
+    make_pipe();
+    for (int asked = 0; asked < 2; asked++) {
+        assert_int_equal(pier_send_fds(pair[0], "x", 1, 0, pipe_ends, 1), 1);
+        msg.msg_controllen = sizeof control;
+        int flags = asked ? MSG_CMSG_CLOEXEC : 0;
+        assert_int_equal(pier_recvmsg(pair[1], &msg, flags), 1);
+        assert_int_equal(msg.msg_flags, flags);
+        assert_int_equal(pier_cmsg_close_fds(&msg), 1);
+    }
+    close_pipe();
+    close_pair();
+}

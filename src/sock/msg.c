@@ -111,6 +111,8 @@ static int64_t recv_message(const struct pier__use *use, struct msghdr *msg, int
         .code = PIER_OP_RECVMSG, .fd = use->fd, .flags = flags, .with.msg_in = msg};
     pier__limit(&op, use);
     int64_t n = pier__remembered(entry, pier__await(&op));
+    /* Close-on-exec is asked for always (wait/op.c); whoever did not ask is not told. */
+    if (n >= 0 && !(flags & MSG_CMSG_CLOEXEC)) msg->msg_flags &= ~MSG_CMSG_CLOEXEC;
     /* The kernel tells the length that the name has, not the one it wrote (accept(2)). */
     if (n >= 0 && msg->msg_namelen > name_room) msg->msg_namelen = name_room;
     return n;
