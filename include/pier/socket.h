@@ -212,6 +212,15 @@ PIER_API int pier_connect(int s, pier_addr addr);
 PIER_API int pier_connect_ex(int s, pier_addr addr);
 
 /**
+ * Forget that bind or connect failed, so that later calls get the kernel's own answers
+ * again: for a program that has dealt with the failure and goes on with the socket. Returns
+ * 0; a number that pier does not know has nothing to forget.
+ *
+ * Threads: any. Python's sockets never remember.
+ */
+PIER_API int pier_forget_failure(int s);
+
+/**
  * The socket's own address. Returns 0 or a code. `out` is always written.
  *
  * Threads: any. Source: getsockname(2). Python: sock.getsockname.

@@ -299,6 +299,19 @@ int pier_connect_ex(int s, pier_addr addr)
     return result;
 }
 
+int pier_forget_failure(int s)
+{
+    pier_time began = pier__trace_begin();
+    struct pier__use use;
+    int err = pier__enter(&use, s, PIER__VISITOR);
+    if (err == 0) {
+        remember(use.entry, 0, 0);
+        pier__leave(&use);
+    }
+    if (PIER_UNLIKELY(began)) pier__trace_end(began, s, err, "forget_failure(%d)", s);
+    return (int)pier__sock_failed("forget the failure of", s, NULL, NULL, err);
+}
+
 /* getsockname or getpeername of s into out. */
 static int ask_name(int s, pier_addr *out, bool peer)
 {
