@@ -4,7 +4,7 @@
 
 src/floors.txt names the rooms, ground first: base wait sock net tls
 A project include always names its room, "wait/await.h", so the eye can check it too.
-Above them all lie cli/, examples/ and bench/, which see the public headers only.
+Above them all lie cli/, examples/, bench/ and python/, which see the public headers only.
 """
 import pathlib
 import re
@@ -40,7 +40,7 @@ def main():
                 errors.append(f"{where}:{n}: name the room: {line}")
             elif rooms.index(other) > rooms.index(room):
                 errors.append(f"{where}:{n}: {room}/ may not look up into {other}/")
-    for folder in ("cli", "examples", "bench"):
+    for folder in ("cli", "examples", "bench", "python"):
         for path in sources(top / folder):
             for n, name, line in includes(path):
                 if not (path.parent / name).is_file():
