@@ -55,10 +55,14 @@ static void start(struct server *server)
     server->thread = test_thread(serve, server);
 }
 
+/* When something went wrong, a test shall fail and not hang. */
+#define PATIENCE 10
+
 static int dial(const struct server *server)
 {
     int s = pier_socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(pier_connect(s, server->at), 0);
+    assert_int_equal(pier_setdeadline(s, pier_after(PATIENCE)), 0);
     return s;
 }
 
@@ -389,8 +393,7 @@ TEST(hundreds_of_clients_are_served_at_once)
     int s[MANY];
     for (int i = 0; i < MANY; i++)
         s[i] = dial(&server);
-    while (atomic_load(&server.ready) < MANY)
-        test_sleep(0.001);
+    WAIT_UNTIL(atomic_load(&server.ready) == MANY);
     assert_int_equal(now(&server.counts.active), MANY);
     atomic_store(&server.release, 1);
     for (int i = 0; i < MANY; i++)
@@ -411,9 +414,9 @@ TEST(a_unix_listener_is_served_and_drained)
     server.thread = test_thread(serve, &server);
     int s[3];
     for (int i = 0; i < 3; i++)
-        s[i] = pier_create_connection(text, NULL);
-    while (atomic_load(&server.ready) < 1)
-        test_sleep(0.001);
+        s[i] =
+            pier_create_connection(text, &(pier_connection_opts){.deadline = pier_after(PATIENCE)});
+    WAIT_UNTIL(atomic_load(&server.ready) == 1);
     stop(&server, INFINITY);
     atomic_store(&server.release, 1);
     for (int i = 0; i < 3; i++)
@@ -473,8 +476,7 @@ TEST(a_drain_of_nothing_serves_nobody_who_is_queued)
     int s[4];
     for (int i = 0; i < 4; i++)
         s[i] = dial(&server);
-    while (atomic_load(&server.ready) < 1)
-        test_sleep(0.001);
+    WAIT_UNTIL(atomic_load(&server.ready) == 1);
     stop(&server, 0);
     assert_int_equal(join(&server), 0);
     assert_int_equal(server.counts.accepted, 1);
@@ -499,8 +501,7 @@ TEST(a_closed_listener_lets_its_clients_finish)
     struct server server = {.handler = linger};
     start(&server);
     int s = dial(&server);
-    while (atomic_load(&server.ready) < 1)
-        test_sleep(0.001);
+    WAIT_UNTIL(atomic_load(&server.ready) == 1);
     assert_int_equal(pier_close(server.listener), 0);
     test_sleep(0.02);
     assert_int_equal(now(&server.counts.active), 1);
@@ -571,8 +572,7 @@ TEST(the_end_of_the_drain_spares_a_number_that_is_somebody_elses)
     struct server server = {.handler = close_and_reopen};
     start(&server);
     int s = dial(&server);
-    while (atomic_load(&server.ready) < 1)
-        test_sleep(0.001);
+    WAIT_UNTIL(atomic_load(&server.ready) == 1);
     stop(&server, 0);
     test_sleep(0.02);
     atomic_store(&server.release, 1);
@@ -657,9 +657,10 @@ TEST(the_hook_ends_it_and_cancels_its_clients)
     server.opts.counts = &server.counts;
     server.thread = test_thread(serve_with_hook, &server);
     int s = dial(&server);
-    while (atomic_load(&server.ready) < 1)
-        test_sleep(0.001);
+    WAIT_UNTIL(atomic_load(&server.ready) == 1);
+    pier_time patience = pier_after(PATIENCE);
     while (now(&server.counts.canceled) < 1) {
+        assert_true(pier_now() < patience);
         pthread_kill(server.thread, SIGUSR1);
         test_sleep(0.01);
     }
@@ -753,6 +754,7 @@ TEST(two_processes_serve_one_listener_and_one_of_them_may_stop)
             char who;
             int s = pier_socket(AF_INET, SOCK_STREAM, 0);
             assert_int_equal(pier_connect(s, at), 0);
+            assert_int_equal(pier_setdeadline(s, pier_after(PATIENCE)), 0);
             assert_int_equal(pier_recv_exactly(s, &who, 1), 1);
             served_by[who == 'b']++;
             pier_close(s);
