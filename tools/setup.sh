@@ -12,7 +12,7 @@ set -euo pipefail
 packages_of() {
     case "$1" in
     build) echo gcc libc6-dev cmake ninja-build pkg-config libidn2-dev ;;
-    test) echo libcmocka-dev python3 ncat socat curl strace ;;
+    test) echo libcmocka-dev netbase python3 ncat socat curl strace ;;
     run) echo nginx-light ;;
     check) echo g++ clang clang-tidy clang-format libclang-rt-14-dev libunistring-dev python3 ;;
     docs) echo doxygen python3 ;;
