@@ -163,7 +163,7 @@ TEST(the_ipv6_wildcard_holds_ipv4_too)
     other = start("six", pier_inet6("::1", 0), SOCK_STREAM);
     assert_string_equal(holder(other.addr, SOCK_STREAM), other.name);
     assert_string_equal(holder(with_port(pier_inet6("", 0), &other), SOCK_STREAM), other.name);
-    assert_string_equal(holder(with_port(pier_inet("", 0), &other), SOCK_STREAM), "");
+    assert_string_not_equal(holder(with_port(pier_inet("", 0), &other), SOCK_STREAM), other.name);
     stop(&other);
 }
 
@@ -172,11 +172,12 @@ TEST(udp_and_tcp_ports_are_not_confused)
     struct other other = start("udp", pier_inet("127.0.0.1", 0), SOCK_DGRAM);
     assert_string_equal(holder(other.addr, SOCK_DGRAM), other.name);
     assert_string_equal(holder(other.addr, 0), other.name);
-    assert_string_equal(holder(other.addr, SOCK_STREAM), "");
+    /* Strangers on this machine may have a connection in TIME_WAIT with the same number. */
+    assert_string_not_equal(holder(other.addr, SOCK_STREAM), other.name);
     stop(&other);
 
     other = start("tcp", pier_inet("127.0.0.1", 0), SOCK_STREAM);
-    assert_string_equal(holder(other.addr, SOCK_DGRAM), "");
+    assert_string_not_equal(holder(other.addr, SOCK_DGRAM), other.name);
     stop(&other);
 }
 
