@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
 #include <math.h>
 #include <netinet/in.h>
 #include <pier.h>
@@ -14,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -459,6 +462,63 @@ TEST(of_many_silent_addresses_few_are_tried_at_a_time)
     for (int i = 0; i < HOLES; i++)
         close_hole(holes[i]);
     stub_dns_stop();
+}
+
+/*
+ * A link in the test's own network whose other end nobody reads: 10.9.0.1/24. What goes through a TUN is gone without a
+ * trace, as behind a firewall that drops; through a TAP nobody answers who has an address.
+ */
+static int dead_link(short kind)
+{
+    struct ifreq link = {.ifr_name = "dead0"};
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    link.ifr_flags = (short)(kind | IFF_NO_PI);
+    if (fd < 0 || ioctl(fd, TUNSETIFF, &link) < 0) SKIP("no TUN here");
+    int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a090001)};
+    memcpy(&link.ifr_addr, &addr, sizeof addr);
+    assert_int_equal(ioctl(s, SIOCSIFADDR, &link), 0);
+    addr.sin_addr.s_addr = htonl(0xffffff00);
+    memcpy(&link.ifr_netmask, &addr, sizeof addr);
+    assert_int_equal(ioctl(s, SIOCSIFNETMASK, &link), 0);
+    link.ifr_flags = IFF_UP | IFF_RUNNING;
+    assert_int_equal(ioctl(s, SIOCSIFFLAGS, &link), 0);
+    close(s);
+    return fd;
+}
+
+TEST(a_dropped_syn_ends_at_the_deadline_and_not_when_the_kernel_gives_up)
+{
+    test_in_netns();
+    int link = dead_link(IFF_TUN);
+    pier_time until = pier_after(0.3);
+    assert_int_equal(
+        pier_create_connection("10.9.0.2:80", &(pier_connection_opts){.deadline = until}), -ETIME);
+    assert_true(pier_now() >= until);
+    until = pier_after(0.3);
+    assert_int_equal(
+        pier_create_connection("10.9.0.2:80", &(pier_connection_opts){.timeout = 0.3}), -ETIME);
+    assert_true(pier_now() >= until);
+    close(link);
+}
+
+TEST(a_host_that_is_not_there_is_the_networks_verdict)
+{
+    test_in_netns();
+    int link = dead_link(IFF_TAP);
+    assert_int_equal(pier_create_connection("10.9.0.2:80", NULL), -EHOSTUNREACH); /* ARP gave up */
+    assert_string_equal(pier_error(), "connect to 10.9.0.2:80: No route to host");
+    close(link);
+}
+
+TEST(a_link_that_is_gone_is_unreachable_at_once)
+{
+    test_in_netns();
+    int link = dead_link(IFF_TUN);
+    pier_connection_opts opts = {.deadline = pier_after(0.3)};
+    assert_int_equal(pier_create_connection("10.9.0.2:80", &opts), -ETIME);
+    close(link);
+    assert_int_equal(pier_create_connection("10.9.0.2:80", NULL), -ENETUNREACH);
 }
 
 /* What stays on the socket. */
