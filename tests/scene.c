@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+#include "scene.h"
+
+#include "harness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+const char *const *scene_kinds(void)
+{
+    static const char *const all[] = {
+        "tcp", "udp", "unix stream", "unix dgram", "unix seqpacket", "tcp6", "udp6", NULL};
+    static const char *const without_ipv6[] = {
+        "tcp", "udp", "unix stream", "unix dgram", "unix seqpacket", NULL};
+    return test_ipv6() ? all : without_ipv6;
+}
+
+bool scene_is_stream(const char *kind)
+{
+    return strncmp(kind, "tcp", 3) == 0 || strcmp(kind, "unix stream") == 0;
+}
+
+static void tcp_pair(int family, pier_addr any, int out_pair[2])
+{
+    int listener = pier_socket(family, SOCK_STREAM, 0);
+    pier_addr at;
+    assert_int_equal(pier_bind(listener, any), 0);
+    assert_int_equal(pier_listen(listener, 1), 0);
+    assert_int_equal(pier_getsockname(listener, &at), 0);
+    out_pair[0] = pier_socket(family, SOCK_STREAM, 0);
+    assert_int_equal(pier_connect(out_pair[0], at), 0);
+    out_pair[1] = pier_accept(listener, NULL);
+    assert_true(out_pair[1] >= 0);
+    assert_int_equal(pier_close(listener), 0);
+}
+
+static void udp_pair(int family, pier_addr any, int out_pair[2])
+{
+    pier_addr at[2];
+    for (int i = 0; i < 2; i++) {
+        out_pair[i] = pier_socket(family, SOCK_DGRAM, 0);
+        assert_int_equal(pier_bind(out_pair[i], any), 0);
+        assert_int_equal(pier_getsockname(out_pair[i], &at[i]), 0);
+    }
+    assert_int_equal(pier_connect(out_pair[0], at[1]), 0);
+    assert_int_equal(pier_connect(out_pair[1], at[0]), 0);
+}
+
+void scene_pair(const char *kind, int out_pair[2])
+{
+    if (strcmp(kind, "tcp") == 0)
+        tcp_pair(AF_INET, pier_inet("127.0.0.1", 0), out_pair);
+    else if (strcmp(kind, "tcp6") == 0)
+        tcp_pair(AF_INET6, pier_inet6("::1", 0), out_pair);
+    else if (strcmp(kind, "udp") == 0)
+        udp_pair(AF_INET, pier_inet("127.0.0.1", 0), out_pair);
+    else if (strcmp(kind, "udp6") == 0)
+        udp_pair(AF_INET6, pier_inet6("::1", 0), out_pair);
+    else
+        assert_int_equal(pier_socketpair(AF_UNIX,
+                             strstr(kind, "stream")  ? SOCK_STREAM
+                             : strstr(kind, "dgram") ? SOCK_DGRAM
+                                                     : SOCK_SEQPACKET,
+                             0, out_pair),
+            0);
+}
+
+int scene_listener(pier_addr *out_addr)
+{
+    int s = pier_socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(pier_bind(s, pier_inet("127.0.0.1", 0)), 0);
+    assert_int_equal(pier_listen(s, PIER_BACKLOG), 0);
+    assert_int_equal(pier_getsockname(s, out_addr), 0);
+    return s;
+}
+
+int scene_udp(pier_addr *out_addr)
+{
+    int s = pier_socket(AF_INET, SOCK_DGRAM, 0);
+    assert_int_equal(pier_bind(s, pier_inet("127.0.0.1", 0)), 0);
+    if (out_addr) assert_int_equal(pier_getsockname(s, out_addr), 0);
+    return s;
+}
+
+pier_addr scene_nobody(void)
+{
+    pier_addr addr;
+    int s = pier_socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(pier_bind(s, pier_inet("127.0.0.1", 0)), 0);
+    assert_int_equal(pier_getsockname(s, &addr), 0);
+    assert_int_equal(pier_close(s), 0);
+    return addr;
+}
+
+size_t scene_fill(int s)
+{
+    static const char bytes[4096];
+    size_t all = 0;
+    for (ssize_t n; (n = send(s, bytes, sizeof bytes, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0;)
+        all += (size_t)n;
+    assert_int_equal(errno, EAGAIN);
+    for (ssize_t n; (n = send(s, bytes, 1, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0;)
+        all += (size_t)n;
+    return all;
+}
+
+size_t scene_empty(int s)
+{
+    static _Thread_local char bytes[65536];
+    size_t all = 0;
+    for (ssize_t n; (n = recv(s, bytes, sizeof bytes, MSG_DONTWAIT)) > 0;)
+        all += (size_t)n;
+    return all;
+}
+
+void scene_reset(int peer)
+{
+    struct linger now = {.l_onoff = 1};
+    assert_int_equal(setsockopt(peer, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+    assert_int_equal(pier_close(peer), 0);
+}
+
+bool scene_nonblock(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    assert_true(flags >= 0);
+    return flags & O_NONBLOCK;
+}
+
+bool scene_cloexec(int fd)
+{
+    int flags = fcntl(fd, F_GETFD);
+    assert_true(flags >= 0);
+    return flags & FD_CLOEXEC;
+}
+
+bool scene_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
+
+static void *run_call(void *arg)
+{
+    struct scene_call *call = arg;
+    atomic_store(&call->tid, (int)syscall(SYS_gettid));
+    call->result = call->run(call->arg);
+    call->code = pier_error_code();
+    call->moved = pier_error_moved();
+    (void)snprintf(call->error, sizeof call->error, "%s", pier_error());
+    return NULL;
+}
+
+void scene_start(struct scene_call *call, int64_t (*run)(void *arg), void *arg)
+{
+    *call = (struct scene_call){.run = run, .arg = arg};
+    call->thread = test_thread(run_call, call);
+}
+
+/* Is the number that of a call which waits for a descriptor? */
+static bool waits(long number)
+{
+    static const long numbers[] = {
+        SYS_recvfrom,
+        SYS_recvmsg,
+        SYS_sendto,
+        SYS_sendmsg,
+        SYS_connect,
+        SYS_accept4,
+        SYS_ppoll,
+        SYS_sendfile,
+#ifdef SYS_poll
+        SYS_poll,
+#endif
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (numbers[i] == number) return true;
+    return false;
+}
+
+void scene_await_blocked(struct scene_call *call)
+{
+    int tid;
+    while ((tid = atomic_load(&call->tid)) == 0)
+        test_sleep(0.001);
+    char path[64], text[64];
+    (void)snprintf(path, sizeof path, "/proc/self/task/%d/syscall", tid);
+    for (int in_a_row = 0; in_a_row < 3;) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0) return; /* it has ended already, or nobody may know: time has to do */
+        ssize_t n = read(fd, text, sizeof text - 1);
+        close(fd);
+        if (n <= 0) break;
+        text[n] = '\0';
+        bool blocked = text[0] >= '0' && text[0] <= '9' && waits(strtol(text, NULL, 10));
+        in_a_row = blocked ? in_a_row + 1 : 0;
+        test_sleep(0.001);
+    }
+    test_sleep(0.001);
+}
+
+int64_t scene_finish(struct scene_call *call)
+{
+    test_join(call->thread);
+    return call->result;
+}
+
+static _Atomic int caught;
+
+static void on_signal(int number)
+{
+    (void)number;
+    atomic_fetch_add(&caught, 1);
+}
+
+int scene_signals_caught(void) { return atomic_load(&caught); }
+
+void scene_catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
+    assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+}
+
+void scene_signal(struct scene_call *call)
+{
+    assert_int_equal(syscall(SYS_tgkill, getpid(), atomic_load(&call->tid), SIGUSR1), 0);
+}
+
+void scene_signal_storm(bool on)
+{
+    if (on) scene_catch_signals();
+    struct itimerval each = {.it_interval = {0, on ? 1000 : 0}, .it_value = {0, on ? 1000 : 0}};
+    assert_int_equal(setitimer(ITIMER_REAL, &each, NULL), 0);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PIER_TESTS_SCENE_H
+#define PIER_TESTS_SCENE_H
+
+#include <pier.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What most tests of sockets begin with: sockets of every kind, and calls that are under way. */
+
+/* Two connected sockets of pier, by the name of a kind below. */
+void scene_pair(const char *kind, int out_pair[2]);
+
+/* The kinds of scene_pair(), ended by NULL; with IPv6 only where it works. */
+const char *const *scene_kinds(void);
+
+bool scene_is_stream(const char *kind);
+
+/* A listener at 127.0.0.1, and where it is. */
+int scene_listener(pier_addr *out_addr);
+
+/* A datagram socket bound to 127.0.0.1, and where. */
+int scene_udp(pier_addr *out_addr);
+
+/* A port of 127.0.0.1 on which nobody listens. */
+pier_addr scene_nobody(void);
+
+/* Send until no more goes. Returns how many bytes that was. */
+size_t scene_fill(int s);
+
+/* Receive what is there. Returns how many bytes that was. */
+size_t scene_empty(int s);
+
+/* A connection of `s` is reset by its peer, which is closed. */
+void scene_reset(int peer);
+
+/* Is the descriptor O_NONBLOCK? Close-on-exec? Open at all? */
+bool scene_nonblock(int fd);
+bool scene_cloexec(int fd);
+bool scene_open(int fd);
+
+/*
+ * A call in a thread of its own, and what it came to. `code`, `moved` and `error` are that thread's
+ * pier_error_code(), pier_error_moved() and pier_error() after the call.
+ */
+struct scene_call {
+    int64_t (*run)(void *arg);
+    void *arg;
+    int64_t result;
+    int code;
+    size_t moved;
+    char error[512];
+    pthread_t thread;
+    _Atomic int tid;
+};
+
+void scene_start(struct scene_call *call, int64_t (*run)(void *arg), void *arg);
+
+/* Wait until the thread sleeps in a system call that waits for a descriptor. */
+void scene_await_blocked(struct scene_call *call);
+
+/* Wait for its end and return its result. */
+int64_t scene_finish(struct scene_call *call);
+
+/* Send the thread a SIGUSR1, which a handler without SA_RESTART swallows. */
+void scene_signal(struct scene_call *call);
+
+/* The handler for SIGUSR1 and SIGALRM: counts. */
+void scene_catch_signals(void);
+int scene_signals_caught(void);
+
+/* SIGALRM every millisecond until it is called with false. */
+void scene_signal_storm(bool on);
+
+#endif
