@@ -231,6 +231,7 @@ TEST(adopt_refuses_what_is_no_socket_and_takes_nothing)
     assert_int_equal(pier_close(pipes[0]), -EBADF);
     assert_true(scene_open(pipes[0]));
     assert_int_equal(pier_fromfd(pipes[0]), -ENOTSOCK);
+    assert_int_equal(pier_dup(pipes[0]), -ENOTSOCK);
     char byte;
     assert_int_equal(pier_recv(pipes[0], &byte, 1, 0), -ENOTSOCK);
     assert_int_equal(pier_send(pipes[1], "x", 1, 0), -ENOTSOCK);

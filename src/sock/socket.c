@@ -117,15 +117,18 @@ int pier_adopt(int fd)
 /* A copy of fd's descriptor, close-on-exec. */
 static int copy(int fd) { return pier__seam->fcntl(fd, F_DUPFD_CLOEXEC, 0); }
 
+static int adopt_copy(int fd)
+{
+    int made = copy(fd);
+    int s = made < 0 ? made : pier__adopt(made);
+    if (made >= 0 && s < 0) pier__seam->close(made);
+    return s;
+}
+
 int pier_fromfd(int fd)
 {
     pier_time began = pier__trace_begin();
-    int s = fd < 0 ? pier__passed_on(fd) : copy(fd);
-    if (fd >= 0 && s >= 0) {
-        int made = s;
-        s = pier__adopt(made);
-        if (s < 0) pier__seam->close(made);
-    }
+    int s = fd < 0 ? pier__passed_on(fd) : adopt_copy(fd);
     if (PIER_UNLIKELY(began)) pier__trace_end(began, s, s, "fromfd(%d)", fd);
     return (int)pier__sock_failed("adopt a copy of", fd, NULL, NULL, s);
 }
@@ -135,8 +138,9 @@ static int duplicate(struct pier__use *use)
 {
     struct pier__entry *from = use->entry;
     if (from && pier__buffer_pending(from)) return -EBUSY;
+    if (!from) return adopt_copy(use->fd);
     int fd = copy(use->fd);
-    if (fd < 0 || !from) return fd < 0 ? fd : pier__adopt(fd);
+    if (fd < 0) return fd;
     struct pier__entry *entry = pier__entry_open(fd, from->family, from->type, from->protocol);
     if (!entry) {
         pier__seam->close(fd);
