@@ -431,6 +431,48 @@ TEST(detach_is_refused_while_a_call_is_under_way)
     assert_int_equal(pier_close(pair[1]), 0);
 }
 
+struct detach_race {
+    _Atomic int socket, round;
+    _Atomic bool over;
+};
+
+static void *close_what_comes(void *arg)
+{
+    struct detach_race *race = arg;
+    for (int seen = 0; !atomic_load(&race->over);) {
+        int round = atomic_load(&race->round);
+        if (round == seen) continue;
+        seen = round;
+        int s = atomic_load(&race->socket);
+        int err = pier_close(s);
+        atomic_store(&race->socket, err == 0 ? -2 : -3);
+    }
+    return NULL;
+}
+
+/* Whoever gets the descriptor: it is exactly one of the two. */
+TEST(detach_and_close_cannot_both_succeed)
+{
+    struct detach_race race = {0};
+    pthread_t closer = test_thread(close_what_comes, &race);
+    for (int round = 1; round <= 5000; round++) {
+        int s = pier_socket(AF_UNIX, SOCK_STREAM, 0);
+        atomic_store(&race.socket, s);
+        atomic_store(&race.round, round);
+        for (volatile int spin = round % 300; spin > 0; spin--) {
+        }
+        int got = pier_detach(s);
+        int theirs;
+        while ((theirs = atomic_load(&race.socket)) >= 0) {
+        }
+        assert_true((got == s) != (theirs == -2));
+        assert_int_equal(scene_open(s), got == s);
+        if (got == s) close(s);
+    }
+    atomic_store(&race.over, true);
+    test_join(closer);
+}
+
 /* Closing. */
 
 /* D.56 */

@@ -175,12 +175,11 @@ static int detach(int s)
 {
     if (s < 0) return pier__passed_on(s);
     struct pier__entry *entry = pier__entry_at(s);
-    int64_t was = entry ? atomic_load(&entry->life.state) : 0;
-    if ((was & (PIER__OPEN | PIER__CLOSING)) != PIER__OPEN) return -EBADF;
-    if (pier__buffer_pending(entry)) return -EBUSY;
+    if (!entry) return -EBADF;
+    int64_t was = atomic_load(&entry->life.state);
     do {
-        if (was & PIER__CLOSING) return -EBADF;
-        if (was & PIER__INSIDE) return -EBUSY;
+        if ((was & (PIER__OPEN | PIER__CLOSING)) != PIER__OPEN) return -EBADF;
+        if (was & PIER__INSIDE || pier__buffer_pending(entry)) return -EBUSY;
     } while (!atomic_compare_exchange_weak(&entry->life.state, &was, 0));
     pier__buffer_free(entry);
     return s;
