@@ -343,6 +343,36 @@ TEST(fromfd_adopts_a_copy_and_leaves_the_original_to_its_owner)
     assert_int_equal(pier_fromfd(-1), -1);
 }
 
+/* A.18 */
+static int short_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
+{
+    (void)fd, (void)level, (void)name, (void)value;
+    *len = 0; /* says yes, and writes nothing */
+    return 0;
+}
+
+static int long_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
+{
+    int said = seams_below()->getsockopt(fd, level, name, value, len);
+    *len = 4096;
+    return said;
+}
+
+TEST(getsockopt_that_writes_too_little_is_not_believed)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    seams_install();
+    seams_replace(getsockopt, short_getsockopt);
+    assert_true(pier_adopt(fd) < 0);
+    assert_true(pier_birth(fd) == 0);
+    assert_true(pier_fromfd(fd) < 0);
+    seams_replace(getsockopt, long_getsockopt);
+    assert_true(pier_adopt(fd) < 0);
+    seams_remove();
+    assert_int_equal(pier_adopt(fd), fd);
+    assert_int_equal(pier_close(fd), 0);
+}
+
 /* Duplicates. */
 
 TEST(dup_is_a_second_handle_with_the_same_limits)

@@ -114,8 +114,7 @@ bool pier__is_listening(struct pier__entry *entry, int fd)
     if (!entry) return false;
     if (atomic_load(&entry->listening)) return true;
     int listening = 0;
-    socklen_t len = sizeof listening;
-    if (pier__seam->getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) < 0) return false;
+    if (pier__ask_int(fd, SO_ACCEPTCONN, &listening) < 0) return false;
     if (listening) atomic_store(&entry->listening, true);
     return listening;
 }

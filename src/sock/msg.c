@@ -4,6 +4,7 @@
 #include "base/trace.h"
 #include "sock/buffer.h"
 #include "sock/io.h"
+#include "sock/socket.h"
 
 #include <pier/socket.h>
 
@@ -23,9 +24,7 @@ static bool is_stream(const struct pier__use *use)
 {
     if (use->entry) return use->entry->type == SOCK_STREAM;
     int type = 0;
-    socklen_t len = sizeof type;
-    return pier__seam->getsockopt(use->fd, SOL_SOCKET, SO_TYPE, &type, &len) >= 0 &&
-           type == SOCK_STREAM;
+    return pier__ask_int(use->fd, SO_TYPE, &type) >= 0 && type == SOCK_STREAM;
 }
 
 /* One sendmsg(2) of at most PIER__IOVECS buffers, from the first on. */

@@ -83,20 +83,24 @@ int pier_socketpair(int family, int type, int protocol, int out_pair[2])
     return (int)pier__failed("make a pair of sockets", NULL, err);
 }
 
-static int ask_int(int fd, int name, int *out)
+int pier__ask_int(int fd, int name, int *out)
 {
-    socklen_t len = sizeof *out;
-    return pier__seam->getsockopt(fd, SOL_SOCKET, name, out, &len);
+    int value = 0;
+    socklen_t len = sizeof value;
+    int err = pier__seam->getsockopt(fd, SOL_SOCKET, name, &value, &len);
+    if (err >= 0 && len != sizeof value) err = -EINVAL;
+    if (err >= 0) *out = value;
+    return err;
 }
 
 int pier__adopt(int fd)
 {
     int family, type, protocol, listening = 0;
-    int err = ask_int(fd, SO_DOMAIN, &family);
-    if (err >= 0) err = ask_int(fd, SO_TYPE, &type);
-    if (err >= 0) err = ask_int(fd, SO_PROTOCOL, &protocol);
+    int err = pier__ask_int(fd, SO_DOMAIN, &family);
+    if (err >= 0) err = pier__ask_int(fd, SO_TYPE, &type);
+    if (err >= 0) err = pier__ask_int(fd, SO_PROTOCOL, &protocol);
     if (err < 0) return err;
-    (void)ask_int(fd, SO_ACCEPTCONN, &listening); /* not every family knows it */
+    (void)pier__ask_int(fd, SO_ACCEPTCONN, &listening); /* not every family knows it */
     bool limited = pier__default_timeout() != PIER_NEVER;
     if (limited) err = pier__set_nonblock(NULL, fd, true);
     if (err < 0) return err;
@@ -198,7 +202,7 @@ int pier_detach(int s)
 static void wake_waiters(struct pier__entry *entry, int fd)
 {
     int listening = 0;
-    if (entry->life.wakes) (void)ask_int(fd, SO_ACCEPTCONN, &listening);
+    if (entry->life.wakes) (void)pier__ask_int(fd, SO_ACCEPTCONN, &listening);
     if (entry->life.wakes && !listening) pier__seam->shutdown(fd, SHUT_RDWR);
     pier__life_wake(&entry->life);
 }

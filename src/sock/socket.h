@@ -31,6 +31,9 @@ bool pier__is_listening(struct pier__entry *entry, int fd);
 /* Own a descriptor that the library has just made, or close it when there is no room for it in the table: fd, or -ENOMEM. */
 int pier__own(int fd, int family, int type, int protocol, bool nonblock);
 
+/* An option of SOL_SOCKET that is an int (SO_TYPE, SO_ACCEPTCONN): 0, or a code, and *out is as it was. */
+int pier__ask_int(int fd, int name, int *out);
+
 /*
  * Did the kernel connect this stream to itself? It can, when an unbound socket dials a local port that nobody listens on and
  * happens to be given that very port (simultaneous open, RFC 9293 3.5). Go's net refuses such connections too.

@@ -15,6 +15,7 @@ static int64_t connect_try(struct pier__op *op)
     socklen_t len = sizeof err;
     int failed = pier__seam->getsockopt(op->fd, SOL_SOCKET, SO_ERROR, &err, &len);
     if (failed < 0) return failed;
+    if (len != sizeof err) return -EINVAL;
     return err == EISCONN ? 0 : -err;
 }
 
