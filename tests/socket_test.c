@@ -423,6 +423,38 @@ TEST(dup_of_a_bare_descriptor_is_adopted)
     close(fd);
 }
 
+/* What the table believes of O_NONBLOCK must not survive somebody else's change of it. */
+TEST(time_out_of_0_never_blocks_though_a_duplicate_was_made_blocking)
+{
+    pier_addr at;
+    int listener = scene_listener(&at);
+    assert_int_equal(pier_settimeout(listener, 0), 0);
+    for (int i = 0; i < 2; i++) {
+        int copy = i ? pier_dup(listener) : pier_fromfd(listener);
+        assert_int_equal(pier_setblocking(copy, true), 0);
+        assert_false(scene_nonblock(listener)); /* they share it */
+        assert_int_equal(pier_accept(listener, NULL), -EAGAIN);
+        assert_int_equal(pier_close(copy), 0);
+        assert_int_equal(pier_settimeout(listener, 0), 0);
+    }
+    assert_int_equal(pier_close(listener), 0);
+}
+
+TEST(time_out_of_0_never_blocks_though_a_fork_made_it_blocking)
+{
+    pier_addr at;
+    int listener = scene_listener(&at);
+    assert_int_equal(pier_settimeout(listener, 0), 0);
+    pid_t child = fork();
+    if (child == 0) _exit(pier_setblocking(listener, true) == 0 ? 0 : 1);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_false(scene_nonblock(listener));
+    assert_int_equal(pier_accept(listener, NULL), -EAGAIN);
+    assert_int_equal(pier_close(listener), 0);
+}
+
 /* Detaching. */
 
 TEST(detach_gives_the_descriptor_back_open)

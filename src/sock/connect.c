@@ -119,12 +119,12 @@ bool pier__is_listening(struct pier__entry *entry, int fd)
     return listening;
 }
 
-/* accept4(2) has no MSG_DONTWAIT: under a limit, or beside another accept of ours that may be
- * faster after the same poll, the description itself must not block. */
+/* accept4(2) has no MSG_DONTWAIT: under a limit, or beside another accept, in this process or
+ * another, that may be faster after the same poll, the description itself must not block. */
 static int prepare_accept(const struct pier__use *use, const struct pier__op *op)
 {
     int64_t state = atomic_load(&use->entry->life.state);
-    bool rival = (state & PIER__WAITERS) > 1;
+    bool rival = (state & PIER__WAITERS) > 1 || atomic_load(&use->entry->shared);
     bool limited = op->timeout != PIER_NEVER || op->deadline != PIER_NEVER;
     return limited || rival ? pier__set_nonblock(use->entry, use->fd, true) : 0;
 }

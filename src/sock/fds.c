@@ -54,8 +54,9 @@ static int check_fds(const struct pier__use *use, size_t len, const int *fds, si
     if (family != AF_UNIX) return -EOPNOTSUPP;
     if (type == SOCK_STREAM && len == 0) return -EINVAL;
     for (size_t i = 0; i < count; i++) {
-        const struct pier__entry *entry = pier__entry_at(fds[i]);
+        struct pier__entry *entry = pier__entry_at(fds[i]);
         if (entry && pier__special(entry) & PIER__HAS_BUFFER) return -EBUSY;
+        if (entry) pier__entry_share(entry);
     }
     return 0;
 }

@@ -121,18 +121,26 @@ int pier_adopt(int fd)
 /* A copy of fd's descriptor, close-on-exec. */
 static int copy(int fd) { return pier__seam->fcntl(fd, F_DUPFD_CLOEXEC, 0); }
 
-static int adopt_copy(int fd)
+static int adopt_copy(const struct pier__use *use)
 {
-    int made = copy(fd);
+    int made = copy(use->fd);
     int s = made < 0 ? made : pier__adopt(made);
     if (made >= 0 && s < 0) pier__seam->close(made);
+    if (s < 0) return s;
+    pier__entry_share(pier__entry_at(s));
+    if (use->entry) pier__entry_share(use->entry);
     return s;
 }
 
 int pier_fromfd(int fd)
 {
     pier_time began = pier__trace_begin();
-    int s = fd < 0 ? pier__passed_on(fd) : adopt_copy(fd);
+    struct pier__use use = {.entry = NULL};
+    int s = pier__enter(&use, fd, PIER__VISITOR);
+    if (s == 0) {
+        s = adopt_copy(&use);
+        pier__leave(&use);
+    }
     if (PIER_UNLIKELY(began)) pier__trace_end(began, s, s, "fromfd(%d)", fd);
     return (int)pier__sock_failed("adopt a copy of", fd, NULL, NULL, s);
 }
@@ -142,7 +150,7 @@ static int duplicate(struct pier__use *use)
 {
     struct pier__entry *from = use->entry;
     if (from && pier__buffer_pending(from)) return -EBUSY;
-    if (!from) return adopt_copy(use->fd);
+    if (!from) return adopt_copy(use);
     int fd = copy(use->fd);
     if (fd < 0) return fd;
     struct pier__entry *entry = pier__entry_open(fd, from->family, from->type, from->protocol);
@@ -150,7 +158,8 @@ static int duplicate(struct pier__use *use)
         pier__seam->close(fd);
         return -ENOMEM;
     }
-    atomic_store(&from->mode, PIER__MODE_UNKNOWN);
+    pier__entry_share(entry);
+    pier__entry_share(from);
     atomic_store(&entry->timeout, atomic_load(&from->timeout));
     atomic_store(&entry->deadline, atomic_load(&from->deadline));
     entry->listening = from->listening;

@@ -21,6 +21,16 @@ static _Atomic uint64_t births;
 static _Atomic int highest; /* the highest number that ever had an entry */
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
+/* The two processes will share every description. */
+static void before_fork(void)
+{
+    pier__life_lock();
+    for (int s = 0, end = atomic_load(&highest); s <= end; s++) {
+        struct pier__entry *entry = pier__entry_at(s);
+        if (entry && atomic_load(&entry->life.state) & PIER__OPEN) pier__entry_share(entry);
+    }
+}
+
 /* The child has one thread: whoever else was inside is gone, and so is every wait and turn. */
 static void after_fork(void)
 {
@@ -37,7 +47,7 @@ static void after_fork(void)
     pier__thread_reenter();
 }
 
-static void watch_forks(void) { pthread_atfork(pier__life_lock, pier__life_unlock, after_fork); }
+static void watch_forks(void) { pthread_atfork(before_fork, pier__life_unlock, after_fork); }
 
 static struct pier__entry *make_chunk(int fd)
 {
@@ -91,7 +101,7 @@ struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol)
     entry->life.readable = false;
     entry->life.guess = (struct pier__guess){0};
     entry->mode = PIER__MODE_UNKNOWN;
-    entry->listening = entry->bound = false;
+    entry->shared = entry->listening = entry->bound = false;
     entry->failed_bind = entry->failed_connect = 0;
     entry->peer_length = 0;
     entry->deadline = PIER_NEVER;

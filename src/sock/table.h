@@ -52,6 +52,7 @@ struct pier__entry {
     int protocol;
     _Atomic uint16_t stoppers; /* pier_stop() calls that look at serving now */
     _Atomic int8_t mode;     /* enum pier__mode: what the description's O_NONBLOCK is known to be */
+    _Atomic bool shared;     /* the description may have other owners: duplicates, forks */
     _Atomic bool listening;  /* it is a listener: accept may wait for it */
     _Atomic bool bound;      /* it was given a local address by hand */
     _Atomic int64_t timeout; /* ns; 0: non-blocking, PIER_NEVER: none */
@@ -150,6 +151,13 @@ static inline bool pier__enter_plain(struct pier__entry *entry)
  * Returns the entry, NULL when there is no memory for its chunk or the number is too high.
  */
 struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol);
+
+/* From now on others may own the description too, and change its mode. */
+static inline void pier__entry_share(struct pier__entry *entry)
+{
+    atomic_store(&entry->mode, PIER__MODE_UNKNOWN);
+    atomic_store(&entry->shared, true);
+}
 
 /* Remember the other end's address, for error sentences: after a reset the kernel has forgotten it. */
 void pier__entry_set_peer(struct pier__entry *entry, const struct sockaddr *addr, socklen_t length);
