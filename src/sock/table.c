@@ -13,6 +13,9 @@
 #include <pthread.h>
 #include <string.h>
 
+/* A shorter time-out would be over before the first step; Python, too, counts in milliseconds here. */
+#define LEAST_CONVERSATION (PIER_SECOND / 1000)
+
 struct pier__entry pier__first_chunk[PIER__CHUNK];
 
 struct pier__entry *_Atomic pier__chunks[PIER__CHUNKS] = {pier__first_chunk};
@@ -154,6 +157,7 @@ pier_time pier__conversation_limit(const struct pier__entry *entry, int64_t *out
     pier_time deadline = atomic_load(&entry->deadline);
     if (timeout == 0) *out_timeout = 0;
     if (timeout == 0 || timeout == PIER_NEVER) return deadline;
+    if (timeout < LEAST_CONVERSATION) timeout = LEAST_CONVERSATION;
     return pier__earlier(deadline, pier__point(pier__seam->now(), timeout));
 }
 

@@ -103,12 +103,13 @@ static int64_t poll_once(struct wait *w)
 static int64_t wait_ready(struct wait *w)
 {
     struct pier__op *op = w->op;
-    if (w->limit == 0) {
+    if (w->limit == 0) { /* however short the time-out: the first poll looks */
         w->limit = op->deadline;
         if (op->timeout != PIER_NEVER)
             w->limit = pier__earlier(w->limit, pier__point(pier__seam->now(), op->timeout));
+    } else if (w->limit != PIER_NEVER && pier__seam->now() >= w->limit) {
+        return -ETIME;
     }
-    if (w->limit != PIER_NEVER && pier__seam->now() >= w->limit) return -ETIME;
     int64_t n = poll_once(w);
     if (op->life && pier__life_closing(op->life)) return -ECANCELED;
     if (n == -EINTR) return interrupted(op);
