@@ -95,6 +95,33 @@ TEST(default_time_out_holds_for_every_socket_made_from_then_on)
         assert_int_equal(pier_close(all[i]), 0);
 }
 
+/* What accept gives its socket: the default's time-out, or none; never the listener's. */
+TEST(accepted_socket_never_has_the_listeners_time_out)
+{
+    pier_addr at;
+    int listener = scene_listener(&at);
+    static const double limits[] = {INFINITY, 0, 5};
+    static const double defaults[] = {INFINITY, 0, 3};
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t d = 0; d < 3; d++) {
+            int client = pier_socket(AF_INET, SOCK_STREAM, 0);
+            assert_int_equal(pier_connect(client, at), 0);
+            assert_int_equal(pier_settimeout(listener, limits[i]), 0);
+            assert_int_equal(pier_setdeadline(listener, d ? pier_after(60) : PIER_NEVER), 0);
+            assert_int_equal(pier_setdefaulttimeout(defaults[d]), 0);
+            int s = pier_accept(listener, NULL);
+            assert_true(s >= 0);
+            assert_true(pier_gettimeout(s) == defaults[d]);
+            assert_true(pier_getdeadline(s) == PIER_NEVER);
+            assert_int_equal(scene_nonblock(s), d != 0);
+            assert_int_equal(pier_setdefaulttimeout(INFINITY), 0);
+            assert_int_equal(pier_close(s), 0);
+            assert_int_equal(pier_close(client), 0);
+        }
+    }
+    assert_int_equal(pier_close(listener), 0);
+}
+
 /* Deadlines as values. */
 
 TEST(deadline_is_kept_as_a_point_and_codes_are_passed_on)

@@ -72,7 +72,8 @@ int64_t pier__op_try(struct pier__op *op, bool wait)
         return pier__seam->sendmsg(op->fd, op->with.msg_out, flags | MSG_NOSIGNAL);
     case PIER_OP_SENDFILE: return sendfile_try(op);
     case PIER_OP_ACCEPT:
-        return pier__seam->accept4(op->fd, op->with.in.addr, op->with.in.addrlen, SOCK_CLOEXEC);
+        return pier__seam->accept4(
+            op->fd, op->with.in.addr, op->with.in.addrlen, op->flags | SOCK_CLOEXEC);
     case PIER_OP_CONNECT: return connect_try(op);
     case PIER_OP_POLL: return pier__seam->poll(op->with.poll.fds, op->with.poll.count, 0);
     }
