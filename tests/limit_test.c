@@ -626,6 +626,83 @@ TEST(accept_times_out_at_the_limit_and_not_before)
     assert_int_equal(pier_close(listener), 0);
 }
 
+/* Connections that fail while they are accepted do not start the time-out anew. */
+static int broken_accept(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+    (void)fd, (void)addr, (void)len, (void)flags;
+    virtual_now += PIER_SECOND / 4;
+    return -ECONNABORTED;
+}
+
+static int ready_poll(struct pollfd *fds, nfds_t count, pier_time deadline)
+{
+    if (fds[0].fd < 0 && count < 3) { /* a nap */
+        virtual_now = deadline;
+        return 0;
+    }
+    fds[0].revents = fds[0].events;
+    for (nfds_t i = 1; i < count; i++)
+        fds[i].revents = 0;
+    return 1;
+}
+
+TEST(accept_keeps_its_one_limit_over_connections_that_fail)
+{
+    pier_addr at;
+    int listener = scene_listener(&at);
+    assert_int_equal(pier_settimeout(listener, 1), 0);
+    virtual_now = 1000 * PIER_SECOND;
+    seams_install();
+    seams_replace(now, tell_virtual_time);
+    seams_replace(accept4, broken_accept);
+    seams_replace(poll, ready_poll);
+    assert_int_equal(pier_accept(listener, NULL), -ETIME);
+    assert_true(virtual_now >= 1001 * PIER_SECOND);
+    assert_true(seams_calls(accept4) <= 4);
+    seams_remove();
+    assert_int_equal(pier_close(listener), 0);
+}
+
+/* A filter of system calls that forbids accept4(2) looks like a firewall's EPERM, for ever. */
+TEST(accept_that_is_always_forbidden_neither_spins_nor_hangs)
+{
+    pier_addr at;
+    int listener = scene_listener(&at), client = pier_socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(pier_connect(client, at), 0);
+    seams_install();
+    seams_fail_from(accept4, 1, -EPERM);
+    assert_int_equal(pier_settimeout(listener, 0.05), 0);
+    pier_time start = pier_now();
+    assert_int_equal(pier_accept(listener, NULL), -ETIME);
+    ASSERT_NOT_BEFORE(start, 0.05);
+    assert_true(seams_calls(accept4) <= 64 * 52); /* 64 and a pause of 1 ms */
+    assert_int_equal(pier_settimeout(listener, 0), 0);
+    seams_fail_from(accept4, 1, -EPERM);
+    assert_int_equal(pier_accept(listener, NULL), -EAGAIN);
+    seams_remove();
+    assert_int_equal(pier_close(listener), 0);
+    assert_int_equal(pier_close(client), 0);
+}
+
+TEST(accepted_socket_that_cannot_be_adopted_is_closed)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(pier_bind(fd, pier_inet("127.0.0.1", 0)), 0);
+    assert_int_equal(pier_listen(fd, 1), 0);
+    pier_addr at;
+    assert_int_equal(pier_getsockname(fd, &at), 0);
+    int client = pier_socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(pier_connect(client, at), 0);
+    int before = test_fd_count();
+    seams_install();
+    seams_fail(getsockopt, 1, -ENOBUFS);
+    assert_int_equal(pier_accept(fd, NULL), -ENOBUFS);
+    seams_remove();
+    assert_int_equal(test_fd_count(), before);
+    assert_int_equal(pier_close(client), 0);
+    close(fd);
+}
+
 TEST(limits_may_change_while_a_call_waits_and_hold_from_the_next_on)
 {
     int pair[2];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/addr.h"
 #include "base/seam.h"
+#include "base/time.h"
 #include "base/trace.h"
 #include "sock/limit.h"
 #include "sock/resolve.h"
@@ -129,6 +130,51 @@ static int prepare_accept(const struct pier__use *use, const struct pier__op *op
     return limited || rival ? pier__set_nonblock(use->entry, use->fd, true) : 0;
 }
 
+/* So many connections may fail one after the other before a pause is made: perhaps it is no connection's fault. */
+#define FAILURES_IN_A_ROW 64
+
+static int64_t pause_accepting(const struct pier__op *accept)
+{
+    struct pollfd room[1];
+    pier_time end = pier__seam->now() + PIER_SECOND / 1000;
+    struct pier__op op = {.code = PIER_OP_POLL,
+        .life = accept->life,
+        .timeout = PIER_NEVER,
+        .deadline = pier__earlier(end, accept->deadline),
+        .with.poll = {.fds = room}};
+    if (accept->timeout == 0) return -EAGAIN;
+    int64_t n = pier__await(&op);
+    return n == -ETIME ? 0 : n; /* if that was the whole time, the next accept says so */
+}
+
+/* Accept from a listener, past the connections that fail on the way, within one limit. */
+static int64_t accept_next(struct pier__op *op)
+{
+    const socklen_t room = *op->with.in.addrlen;
+    pier_time end = PIER_NEVER;
+    if (op->timeout != 0 && op->timeout != PIER_NEVER)
+        end = pier__point(pier__seam->now(), op->timeout);
+    for (int failures = 1;; failures++) {
+        *op->with.in.addrlen = room;
+        int64_t fd = pier__await(op);
+        if (!is_transient(fd)) return fd;
+        if (end != PIER_NEVER) {
+            op->timeout = PIER_NEVER;
+            op->deadline = pier__earlier(op->deadline, end);
+        }
+        int64_t err = failures % FAILURES_IN_A_ROW == 0 ? pause_accepting(op) : 0;
+        if (err < 0) return err;
+    }
+}
+
+/* What a bare descriptor accepted is no bare one. */
+static int adopt_accepted(int fd)
+{
+    int s = pier__adopt(fd);
+    if (s < 0) pier__seam->close(fd);
+    return s;
+}
+
 int pier__accept_in(const struct pier__use *use, struct pier__sockaddr *peer, bool wait)
 {
     struct pier__entry *entry = use->entry;
@@ -145,13 +191,10 @@ int pier__accept_in(const struct pier__use *use, struct pier__sockaddr *peer, bo
     if (!listener) op.timeout = op.deadline = PIER_NEVER, op.life = NULL;
     int err = listener && wait ? prepare_accept(use, &op) : 0;
     if (err < 0) return err;
-    int64_t fd;
-    do {
-        peer->length = sizeof peer->storage;
-        fd = pier__await(&op);
-    } while (listener && is_transient(fd));
+    peer->length = sizeof peer->storage;
+    int64_t fd = listener ? accept_next(&op) : pier__await(&op);
     if (fd < 0) return (int)fd;
-    if (!entry) return pier__adopt((int)fd);
+    if (!entry) return adopt_accepted((int)fd);
     int s = pier__own((int)fd, entry->family, entry->type, entry->protocol, limited);
     if (s >= 0)
         pier__entry_set_peer(pier__entry_at(s), (struct sockaddr *)&peer->storage, peer->length);
