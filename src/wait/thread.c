@@ -9,7 +9,6 @@
 
 /* Stored with one added, so that the zero of a new thread means "none". */
 static _Thread_local int wakefd_plus_one;
-static _Thread_local pid_t wakefd_pid;
 
 _Thread_local pier_hook pier__thread_hook;
 
@@ -23,21 +22,22 @@ static void thread_ends(void *unused)
     wakefd_plus_one = 0;
 }
 
-static void make_key(void) { pthread_key_create(&at_exit, thread_ends); }
+/* In a forked child: this thread, its only one, has come with a descriptor that is the parent's. */
+static void after_fork(void) { thread_ends(NULL); }
+
+static void make_key(void)
+{
+    pthread_key_create(&at_exit, thread_ends);
+    pthread_atfork(NULL, NULL, after_fork);
+}
 
 int pier__thread_wakefd(void)
 {
-    pid_t pid = pier__seam->getpid();
-    if (wakefd_plus_one > 0) {
-        if (wakefd_pid == pid) return wakefd_plus_one - 1;
-        pier__seam->close(wakefd_plus_one - 1); /* the parent's, shared by the fork */
-        wakefd_plus_one = 0;
-    }
+    if (PIER_LIKELY(wakefd_plus_one > 0)) return wakefd_plus_one - 1;
     pthread_once(&at_exit_once, make_key);
     int fd = pier__seam->eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fd < 0) return fd;
     wakefd_plus_one = fd + 1;
-    wakefd_pid = pid;
     pthread_setspecific(at_exit, &wakefd_plus_one);
     return fd;
 }
