@@ -187,8 +187,10 @@ int64_t pier__sock_failed(
 {
     if (code >= 0 || code == s || code == -EAGAIN || code == -EINPROGRESS) return code;
     const struct pier__entry *entry = use ? use->entry : NULL;
-    bool told_before =
-        entry && !target && (code == entry->failed_bind || code == entry->failed_connect);
+    int64_t special = entry && !target ? pier__special(entry) : 0;
+    bool of_bind = special & PIER__HAS_FAILED_BIND && code == entry->failed_bind;
+    bool of_connect = special & PIER__HAS_FAILED_CONNECT && code == entry->failed_connect;
+    bool told_before = of_bind || of_connect;
     const struct pier__failure *last = pier__failure();
     if (told_before && last->code == code && last->socket == s) return code;
 
@@ -196,8 +198,8 @@ int64_t pier__sock_failed(
     failure->socket = s;
     failure->type = entry ? entry->type : 0;
     if (told_before) {
-        failure->verb = code == entry->failed_bind ? "bind" : "connect to";
-        if (code != entry->failed_bind && entry->peer_length)
+        failure->verb = of_bind ? "bind" : "connect to";
+        if (!of_bind && entry->peer_length)
             pier__addr_print(
                 &entry->peer.any, entry->peer_length, failure->target, sizeof failure->target);
     } else if (target && target->error == 0) {
