@@ -595,6 +595,33 @@ static int64_t send_to_name(void *arg)
     return pier_sendto(to->s, "late", 4, 0, to->to);
 }
 
+TEST(unix_datagram_waits_for_room_in_the_receivers_queue_without_spinning)
+{
+    for (int limited = 0; limited < 2; limited++) {
+        int server = pier_socket(AF_UNIX, SOCK_DGRAM, 0);
+        struct to_name to = {pier_socket(AF_UNIX, SOCK_DGRAM, 0),
+            pier_unix(test_path(limited ? "limited" : "unlimited"))};
+        assert_int_equal(pier_bind(server, to.to), 0);
+        int queued = 0;
+        while (pier_sendto(to.s, "x", 1, MSG_DONTWAIT, to.to) == 1)
+            queued++;
+        assert_true(queued > 0);
+        if (limited) assert_int_equal(pier_settimeout(to.s, 15), 0);
+        seams_install();
+        struct scene_call call;
+        scene_start(&call, send_to_name, &to);
+        test_sleep(0.4);
+        assert_true(seams_system_calls() < 60);
+        seams_remove();
+        for (int i = 0; i < queued; i++)
+            assert_int_equal(pier_recv(server, scratch, 10, 0), 1);
+        assert_int_equal(pier_recv(server, scratch, 10, 0), 4);
+        assert_int_equal(scene_finish(&call), 4);
+        assert_int_equal(pier_close(to.s), 0);
+        assert_int_equal(pier_close(server), 0);
+    }
+}
+
 TEST(unix_datagram_sender_learns_that_the_receiver_is_gone)
 {
     int server = pier_socket(AF_UNIX, SOCK_DGRAM, 0);
@@ -643,6 +670,21 @@ TEST(readiness_that_was_none_is_no_error)
         seams_remove();
         close_pair(pair);
     }
+}
+
+/* Once it has been lied to, a receive must go on to listen, not nap for ever. */
+TEST(receive_that_was_lied_to_listens_again)
+{
+    int pair[2];
+    scene_pair("tcp", pair);
+    assert_int_equal(pier_settimeout(pair[0], 1.5), 0);
+    seams_install();
+    seams_replace(poll, lying_poll);
+    atomic_store(&lies_left, 10);
+    assert_int_equal(pier_recv(pair[0], scratch, 1, 0), -ETIME);
+    assert_true(seams_calls(poll) <= 10 + 10 + 2); /* the lies, a nap after each, and a long wait */
+    seams_remove();
+    close_pair(pair);
 }
 
 /* A UDP datagram with a wrong checksum, which poll(2) takes for one as long as the socket is O_NONBLOCK. */

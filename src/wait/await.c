@@ -11,8 +11,10 @@
 #define PAUSE_LONGEST 5 /* the longest pause after wrong guesses, as a power of 2 */
 
 /*
- * Poll may call a descriptor ready whose call says EAGAIN again and again: an unconnected AF_UNIX
- * datagram socket tells of its own queue, not of the peer's. From the second lie on, nap instead.
+ * Poll may call a descriptor ready whose call then says EAGAIN: another was faster, or a datagram turned out to be
+ * damaged. From the second such lie on, a short nap is taken before it is asked again. What poll cannot tell at all is
+ * not asked: an AF_UNIX datagram socket tells of its own queue, not of the receiver's, and nothing tells of
+ * a Unix listener's. These are tried again after naps that grow longer.
  */
 #define FIRST_NAP (PIER_SECOND / 1000)
 #define LAST_NAP  (PIER_SECOND / 20)
@@ -22,6 +24,8 @@ struct wait {
     struct pier__op *op;
     pier_time limit; /* when to give up; 0: not yet computed */
     unsigned lies;   /* how often poll said ready and the call EAGAIN */
+    bool told;       /* poll has just said ready */
+    bool nap;        /* the next wait is a nap */
 };
 
 static bool is_receive(const struct pier__op *op) { return op->code <= PIER_OP_RECVMSG; }
@@ -58,6 +62,13 @@ static int64_t settle(struct pier__op *op, int64_t n)
     return n == 0 && zero_counts(op) ? n : -ECANCELED;
 }
 
+/* Is it something that poll cannot tell? */
+static bool is_blind(const struct pier__op *op)
+{
+    if (op->code == PIER_OP_CONNECT) return !op->connecting;
+    return is_send(op) && op->life && !shutdown_wakes(op);
+}
+
 static int64_t interrupted(struct pier__op *op)
 {
     int err = pier__thread_interrupted(op->life);
@@ -90,8 +101,8 @@ static int64_t poll_once(struct wait *w)
 
     struct pollfd fds[2] = {{.fd = op->fd, .events = pier__op_events(op)}};
     pier_time until = w->limit;
-    if (w->lies > 1) {
-        pier_time nap = FIRST_NAP << (w->lies < 8 ? w->lies - 2 : 6);
+    if (w->nap) {
+        pier_time nap = is_blind(op) ? FIRST_NAP << (w->lies < 8 ? w->lies - 2 : 6) : FIRST_NAP;
         until = pier__earlier(until, pier__seam->now() + (nap < LAST_NAP ? nap : LAST_NAP));
         fds[0].fd = -1;
     }
@@ -183,8 +194,10 @@ static bool must_wait(struct wait *w, int64_t n)
         return true;
     }
     if (n != -EAGAIN) return false;
-    /* A Unix listener whose queue is full gives nothing to poll for: nap, and connect again. */
-    if (op->code == PIER_OP_CONNECT) w->lies += 2;
+    bool blind = is_blind(op);
+    if (op->code == PIER_OP_CONNECT && w->lies == 0) w->lies = 1; /* there is no asking at all */
+    if (w->told || (blind && w->lies > 0)) w->lies++;
+    w->nap = w->lies > 1 && (w->told || blind);
     return true;
 }
 
@@ -206,17 +219,19 @@ static bool try_once(struct wait *w, bool guessed, int64_t *out)
 static int64_t await_limited(struct pier__op *op)
 {
     struct wait w = {.op = op};
-    bool guessed = guess_readable(op), told = false;
+    bool guessed = guess_readable(op);
     bool try_now = guessed || (tries_first(op) && !op->connecting);
     for (;;) {
         int64_t result;
         if (try_now && try_once(&w, guessed, &result)) return result;
-        w.lies += try_now && told;
+        bool napped = w.nap;
         guessed = false;
         int64_t ready = wait_ready(&w);
         if (ready < 0) return ready;
-        told = ready > 0;
-        try_now = told || w.lies > 1; /* else only woken: SO_ERROR must not be asked yet */
+        w.nap = false;
+        w.told = ready > 0;
+        /* else only woken: SO_ERROR, for one, must not be asked yet */
+        try_now = w.told || (napped && is_blind(op));
     }
 }
 
