@@ -433,6 +433,31 @@ TEST(urgent_byte_is_no_part_of_the_stream_and_nobody_spins_on_it)
     close_pair(pair);
 }
 
+/* recv(2) never waits for an urgent byte; neither does a time-out make us wait for something else. */
+TEST(urgent_byte_is_received_under_a_time_out_as_without)
+{
+    int pair[2];
+    scene_pair("tcp", pair);
+    assert_int_equal(pier_settimeout(pair[0], 1000), 0);
+    assert_int_equal(pier_recv(pair[0], scratch, 1, MSG_OOB), -EINVAL);
+    assert_int_equal(pier_send(pair[1], "!", 1, MSG_OOB), 1);
+    await_urgent(pair[0]);
+    assert_int_equal(pier_recv(pair[0], scratch, 1, MSG_OOB), 1);
+    assert_int_equal(scratch[0], '!');
+    close_pair(pair);
+}
+
+/* So it is with the queue of errors. */
+TEST(queue_of_errors_is_looked_at_and_not_waited_for)
+{
+    int s = scene_udp(NULL);
+    assert_int_equal(pier_settimeout(s, 1000), 0);
+    struct iovec v = {scratch, 100};
+    struct msghdr msg = {.msg_iov = &v, .msg_iovlen = 1};
+    assert_int_equal(pier_recvmsg(s, &msg, MSG_ERRQUEUE), -EAGAIN);
+    assert_int_equal(pier_close(s), 0);
+}
+
 /* Datagrams. */
 
 /* C.41 */

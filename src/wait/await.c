@@ -261,11 +261,18 @@ static int64_t await_never(struct pier__op *op)
     }
 }
 
+/* May this call wait at all? For the urgent byte and the queue of errors the kernel itself never does (tcp(7), recv(2)). */
+static bool is_immediate(const struct pier__op *op)
+{
+    int never = MSG_DONTWAIT | (is_receive(op) ? MSG_OOB | MSG_ERRQUEUE : 0);
+    return op->timeout == 0 || op->flags & never;
+}
+
 int64_t pier__await(struct pier__op *op)
 {
     if (PIER_UNLIKELY(op->deadline != PIER_NEVER) && pier__seam->now() >= op->deadline)
         return -ETIME;
-    if (op->timeout == 0 || op->flags & MSG_DONTWAIT) return await_never(op);
+    if (is_immediate(op)) return await_never(op);
     if (op->code == PIER_OP_POLL) return wait_ready(&(struct wait){.op = op});
     if (is_unlimited(op) && (!op->life || shutdown_wakes(op)))
         return pier__await_tried(op, pier__op_try(op, /* wait= */ true));
