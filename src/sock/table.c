@@ -101,7 +101,7 @@ struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol)
     entry->type = (uint16_t)type;
     entry->protocol = protocol;
     entry->life.wakes = wakes(family, type);
-    entry->life.readable = false;
+    entry->life.readable = entry->life.full = false;
     entry->life.guess = (struct pier__guess){0};
     entry->mode = PIER__MODE_UNKNOWN;
     entry->shared = entry->listening = entry->bound = false;

@@ -178,10 +178,24 @@ static void learn(struct pier__op *op, int64_t n, bool guessed)
     set(&guess->wrong, wrong < PAUSE_LONGEST ? wrong + 1 : wrong);
 }
 
+/* The full mark: was there no room for all that was to be sent? Then the next send, too, will have to wait. */
+static bool is_full(const struct pier__op *op)
+{
+    return op->life && atomic_load_explicit(&op->life->full, memory_order_relaxed);
+}
+
+static void learn_room(struct pier__op *op, int64_t n)
+{
+    bool counted = op->code == PIER_OP_SEND || op->code == PIER_OP_SENDTO;
+    bool full = n == -EAGAIN || (counted && n >= 0 && (size_t)n < op->with.out.len);
+    if (full != is_full(op)) atomic_store_explicit(&op->life->full, full, memory_order_relaxed);
+}
+
 /* Is the first move to try, or to poll? */
 static bool tries_first(const struct pier__op *op)
 {
     if (op->code == PIER_OP_ACCEPT) return false; /* it might block: there is no flag for it */
+    if (is_send(op)) return !is_full(op);
     return !is_receive(op) || is_unlimited(op);
 }
 
@@ -208,6 +222,7 @@ static bool try_once(struct wait *w, bool guessed, int64_t *out)
     for (;;) {
         int64_t n = pier__op_try(op, /* wait= */ false);
         if (has_mark(op)) learn(op, n, guessed);
+        if (is_send(op) && op->life) learn_room(op, n);
         if (must_wait(w, n)) return false;
         if (w->limit == 0 && is_send(op) && op->life) call_saved(&op->life->guess);
         *out = n == -EINTR ? interrupted(op) : settle(op, n);

@@ -18,8 +18,8 @@
  *
  * In a thread and without any limit the call itself blocks, which is one system call, and closing
  * wakes it by shutdown(2). What shutdown does not wake waits in poll(2) beside the thread's wake
- * descriptor. With a limit, sends try first, and receives poll first unless the readable mark
- * says that there is more.
+ * descriptor. With a limit, sends try first, unless the last one found too little room, and
+ * receives poll first, unless the readable mark says that there is more.
  *
  * PIER_OP_POLL returns how many of its descriptors are ready, or 0 when the thread was woken
  * by pier__thread_wake().

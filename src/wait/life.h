@@ -62,6 +62,7 @@ struct pier__life {
     struct pier__waiter *waiters; /* under the one lock of life.c */
     uint8_t wakes;                /* bits of enum pier__wakes */
     _Atomic bool readable;        /* the readable mark: the last receive filled its buffer */
+    _Atomic bool full;            /* the full mark: the last send found too little room */
     struct pier__guess guess;
 };
 
