@@ -1157,3 +1157,33 @@ TEST(bytes_that_were_read_ahead_keep_the_descriptor)
     close_pair(passed);
     close_pair(pair);
 }
+
+TEST(recvfrom_of_no_bytes_does_not_wait_when_some_were_read_ahead)
+{
+    int pair[2];
+    scene_pair("tcp", pair);
+    buffer_some(pair);
+    pier_addr from;
+    assert_int_equal(pier_recvfrom(pair[0], scratch, 0, 0, &from), 0);
+    assert_int_equal(pier_pending(pair[0]), 4);
+    close_pair(pair);
+}
+
+/* The deadline bounds the conversation, also that part of it which lies in the buffer. */
+TEST(deadline_that_has_passed_holds_for_what_was_read_ahead_too_and_loses_nothing)
+{
+    int pair[2];
+    scene_pair("tcp", pair);
+    buffer_some(pair);
+    assert_int_equal(pier_setdeadline(pair[0], pier_now()), 0);
+    struct iovec v = {scratch, 10};
+    struct msghdr msg = {.msg_iov = &v, .msg_iovlen = 1};
+    assert_int_equal(pier_recv(pair[0], scratch, 10, 0), -ETIME);
+    assert_int_equal(pier_recvfrom(pair[0], scratch, 10, 0, NULL), -ETIME);
+    assert_int_equal(pier_recvmsg(pair[0], &msg, 0), -ETIME);
+    assert_int_equal(pier_recv_exactly(pair[0], scratch, 2), -ETIME);
+    assert_int_equal(pier_setdeadline(pair[0], PIER_NEVER), 0);
+    assert_int_equal(pier_recv(pair[0], scratch, 10, 0), 4);
+    assert_memory_equal(scratch, "rest", 4);
+    close_pair(pair);
+}

@@ -122,6 +122,7 @@ static int64_t read_in_turn(struct frame *frame)
     int err = check_stream(&frame->use);
     if (err < 0) return err;
     frame->limit = pier__conversation_limit(entry, &frame->timeout);
+    if (frame->limit != PIER_NEVER && pier__seam->now() >= frame->limit) return -ETIME;
     if (!entry) return frame->read(frame);
     err = pier__turn_take(&entry->reading, &entry->life, frame->timeout, frame->limit);
     if (err < 0) return err;

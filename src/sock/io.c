@@ -58,7 +58,10 @@ int64_t pier__send_some(const struct pier__use *use, const void *buf, size_t len
 static int64_t recv_buffered(const struct pier__use *use, void *buf, size_t len, int flags,
     int64_t timeout, pier_time deadline)
 {
-    ssize_t have = flags & PAST_BUFFER ? 0 : pier__buffer_drain(use->entry, buf, len, flags);
+    if (deadline != PIER_NEVER && pier__seam->now() >= deadline) return -ETIME;
+    bool past = flags & PAST_BUFFER;
+    if (len == 0 && !past && pier__buffer_pending(use->entry)) return 0;
+    ssize_t have = past ? 0 : pier__buffer_drain(use->entry, buf, len, flags);
     if (have > 0 && (!(flags & MSG_WAITALL) || flags & MSG_PEEK || (size_t)have == len))
         return have;
     int64_t n =

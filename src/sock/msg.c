@@ -83,6 +83,8 @@ ssize_t pier_sendmsg(int s, const struct msghdr *msg, int flags)
 static int64_t recv_buffered(const struct pier__use *use, struct msghdr *msg, int flags)
 {
     int64_t moved = 0;
+    pier_time deadline = atomic_load(&use->entry->deadline);
+    if (deadline != PIER_NEVER && pier__seam->now() >= deadline) return -ETIME;
     for (size_t i = 0; i < msg->msg_iovlen; i++) {
         const struct iovec *v = &msg->msg_iov[i];
         ssize_t n = pier__buffer_drain(use->entry, v->iov_base, v->iov_len, flags);
@@ -103,7 +105,7 @@ static int64_t recv_message(const struct pier__use *use, struct msghdr *msg, int
         return atomic_load(&entry->failed_bind);
     if (entry && pier__special(entry) & PIER__HAS_BUFFER && !(flags & (MSG_OOB | MSG_ERRQUEUE))) {
         int64_t n = recv_buffered(use, msg, flags);
-        if (n > 0) return n;
+        if (n != 0) return n;
     }
     socklen_t name_room = msg->msg_namelen;
     struct pier__op op = {
