@@ -45,19 +45,29 @@ static int enter(struct pier__use *use, const struct file *file)
  * Wait for bytes and take up to `size` of them. getline(3) asks for one at a time, so that as
  * many as are there are brought into the socket's own buffer.
  */
+static int64_t receive_in_turn(
+    const struct pier__use *use, char *buf, size_t size, int64_t timeout, pier_time limit)
+{
+    bool direct = size >= LARGE;
+    for (;;) {
+        ssize_t n = pier__buffer_drain(use->entry, buf, size, 0);
+        if (n > 0) return n;
+        if (direct) return pier__recv_some(use, buf, size, 0, timeout, limit);
+        int64_t came = pier__reads_ahead(use->entry)
+                           ? pier__fill(use, timeout, limit)
+                           : pier__peek_fill(use, timeout, limit, &direct);
+        if (came <= 0 && !direct) return came;
+    }
+}
+
 static int64_t receive(const struct pier__use *use, char *buf, size_t size)
 {
-    int64_t timeout, came = 1;
+    int64_t timeout;
     struct pier__entry *entry = use->entry;
     pier_time limit = pier__conversation_limit(entry, &timeout);
     int err = pier__turn_take(&entry->reading, &entry->life, timeout, limit);
     if (err < 0) return err;
-    bool direct = size >= LARGE;
-    while (!direct && came > 0 && !pier__buffer_pending(entry))
-        came = pier__reads_ahead(entry) ? pier__fill(use, timeout, limit)
-                                        : pier__peek_fill(use, timeout, limit, &direct);
-    int64_t n = came < 0 ? came : pier__buffer_drain(entry, buf, size, 0);
-    if (n == 0 && direct) n = pier__recv_some(use, buf, size, 0, timeout, limit);
+    int64_t n = receive_in_turn(use, buf, size, timeout, limit);
     pier__turn_give(&entry->reading);
     return n;
 }
