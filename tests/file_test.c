@@ -294,6 +294,25 @@ TEST(a_time_out_while_reading_is_an_error_and_loses_nothing)
     }
 }
 
+TEST(the_deadline_ends_reading_even_of_what_is_there)
+{
+    int p[2];
+    tcp_pair(p);
+    FILE *f = open_file(p[1], "r");
+    say(p[0], "one\ntwo\n");
+    expect_getline(f, "one\n");
+    pier_setdeadline(p[1], pier_now());
+    errno = 0;
+    assert_int_equal(fgetc(f), EOF);
+    assert_int_equal(errno, ETIMEDOUT);
+    clearerr(f);
+    pier_setdeadline(p[1], PIER_NEVER);
+    expect_getline(f, "two\n");
+    assert_int_equal(fclose(f), 0);
+    pier_close(p[0]);
+    pier_close(p[1]);
+}
+
 TEST(a_time_out_while_writing_tells_how_much_went)
 {
     FOR_BOTH_KINDS

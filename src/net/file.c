@@ -72,13 +72,20 @@ static int64_t receive(const struct pier__use *use, char *buf, size_t size)
     return n;
 }
 
+/* The deadline bounds the conversation, also what of it lies in the buffer. */
+static bool is_over(struct pier__entry *entry)
+{
+    return pier__special(entry) & PIER__HAS_DEADLINE &&
+           pier__seam->now() >= atomic_load(&entry->deadline);
+}
+
 static ssize_t read_file(void *cookie, char *buf, size_t size)
 {
     const struct file *file = cookie;
     struct pier__use use;
     int64_t n = enter(&use, file);
     if (n == 0) {
-        n = pier__buffer_drain(use.entry, buf, size, 0);
+        n = is_over(use.entry) ? -ETIME : pier__buffer_drain(use.entry, buf, size, 0);
         if (n == 0) n = receive(&use, buf, size);
         if (n < 0) pier__sock_failed("read on", file->s, &use, NULL, n);
         pier__leave(&use);
