@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <float.h>
 #include <math.h>
+#include <time.h>
 
 static pier_time clock_says;
 
@@ -118,6 +119,20 @@ TEST(the_clock_goes_forward_and_is_positive)
     assert_true(before > 0);
     test_sleep(0.001);
     assert_true(pier_now() >= before + PIER_SECOND / 1000);
+}
+
+static pier_time monotonic(void)
+{
+    struct timespec now;
+    assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    return now.tv_sec * PIER_SECOND + now.tv_nsec;
+}
+
+TEST(the_clock_is_the_one_that_nobody_sets)
+{
+    pier_time before = monotonic(), now = pier_now();
+    assert_true(before <= now);
+    assert_true(now <= monotonic());
 }
 
 TEST(the_earlier_of_two_points_wins)
