@@ -199,11 +199,23 @@ static bool tries_first(const struct pier__op *op)
     return !is_receive(op) || is_unlimited(op);
 }
 
+/*
+ * An IP connect that a signal interrupts goes on, and must not be called again. In the other families it must
+ * be: on AF_UNIX it had only been waiting for room in the listener's queue.
+ */
+static bool goes_on(const struct pier__op *op)
+{
+    if (op->code != PIER_OP_CONNECT) return false;
+    sa_family_t family = op->with.out.addr->sa_family;
+    return family == AF_INET || family == AF_INET6;
+}
+
 /* What a try's result means: wait and try again (true), or it is the op's end. */
 static bool must_wait(struct wait *w, int64_t n)
 {
     struct pier__op *op = w->op;
-    if (op->code == PIER_OP_CONNECT && (n == -EINTR || n == -EINPROGRESS)) {
+    bool under_way = op->code == PIER_OP_CONNECT && n == -EINPROGRESS;
+    if (under_way || (n == -EINTR && goes_on(op))) {
         op->connecting = true;
         return true;
     }
@@ -255,7 +267,7 @@ int64_t pier__await_tried(struct pier__op *op, int64_t n)
     while (n == -EINTR) {
         n = interrupted(op);
         if (n < 0) return n;
-        if (op->code == PIER_OP_CONNECT) { /* it goes on, and must not be called again */
+        if (goes_on(op)) {
             op->connecting = true;
             return await_limited(op);
         }
@@ -270,7 +282,7 @@ static int64_t await_never(struct pier__op *op)
     for (;;) {
         int64_t n = pier__op_try(op, /* wait= */ false);
         if (n != -EINTR) return settle(op, n);
-        if (op->code == PIER_OP_CONNECT) return -EINPROGRESS;
+        if (goes_on(op)) return -EINPROGRESS;
         n = interrupted(op);
         if (n < 0) return n;
     }
