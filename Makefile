@@ -7,7 +7,7 @@ WERROR ?= OFF
 JOBS ?= $(shell nproc)
 JUNIT = $(CURDIR)/build/junit
 
-.PHONY: build run test check soak install docs bench format clean help
+.PHONY: build run test check soak conformance install docs bench format clean help
 
 build: ## the library, the command and the examples, in build/release
 	@tools/setup.sh build
@@ -26,12 +26,18 @@ test: ## the test suite
 	ctest --preset dev -j $(JOBS) --no-tests=error --output-junit $(JUNIT)/dev.xml
 
 check: ## everything else that a change must pass
-	@tools/setup.sh build test run docs check
+	@tools/setup.sh build test run docs check python
 	@JOBS=$(JOBS) tools/check.py
 
 soak: ## the long form of the fault runs, until they end
 	@tools/setup.sh build test check
 	@JOBS=$(JOBS) tools/check.py --soak
+
+conformance: ## CPython's own test suites over pier, as root; writes docs/conformance.md
+	@tools/setup.sh build python
+	cmake --preset release -DPIER_PYTHON=ON --log-level=NOTICE
+	cmake --build --preset release -j $(JOBS)
+	tests/conformance/run.py --doc build/release/python/pypier
 
 install: ## PREFIX=/usr/local, DESTDIR= for packagers
 	@tools/setup.sh build

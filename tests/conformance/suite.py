@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""Run one of CPython's test modules and write down each outcome as it comes.
+
+    suite.py MODULE OUTCOMES [ID...]
+
+OUTCOMES gets a line of JSON for each test, so that a run that hangs still tells how far it came.
+It is imported again by children that multiprocessing spawns: nothing happens at import.
+"""
+import json
+import os
+import sys
+import tempfile
+import time
+import unittest
+import warnings
+
+# Connects to the hypervisor, which never answers: it hangs in every interpreter.
+LEFT_OUT = ("ThreadedVSOCKSocketStreamTest",)
+
+
+class Recorder(unittest.TestResult):
+    def __init__(self, out):
+        super().__init__()
+        self.out = out
+        self.said = {}
+        self.began = {}
+
+    def say(self, test, outcome, why=""):
+        # A failed subtest has spoken for its test.
+        if self.said.setdefault(test.id(), outcome) == outcome:
+            seconds = time.monotonic() - self.began.get(test.id(), time.monotonic())
+            line = {"id": test.id(), "outcome": outcome, "why": str(why), "seconds": round(seconds, 3)}
+            print(json.dumps(line), file=self.out, flush=True)
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.began[test.id()] = time.monotonic()
+
+    def addSuccess(self, test):
+        self.say(test, "ok")
+
+    def addSkip(self, test, reason):
+        self.say(test, "skipped", reason)
+
+    def addExpectedFailure(self, test, err):
+        self.say(test, "ok")
+
+    def addUnexpectedSuccess(self, test):
+        self.say(test, "failed", "unexpected success")
+
+    def addFailure(self, test, err):
+        self.say(test, "failed", self._exc_info_to_string(err, test))
+
+    def addError(self, test, err):
+        self.say(test, "failed", self._exc_info_to_string(err, test))
+
+    def addSubTest(self, test, subtest, err):
+        if err is not None:
+            self.say(test, "failed", self._exc_info_to_string(err, test))
+
+
+def tests_of(suite):
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from tests_of(test)
+        else:
+            yield test
+
+
+def chosen(suite, wanted):
+    """The suite without what is left out; only `wanted`, if there is any."""
+    kept = type(suite)()
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            kept.addTest(chosen(test, wanted))
+        elif not any(name in test.id() for name in LEFT_OUT) and (not wanted or test.id() in wanted):
+            kept.addTest(test)
+    return kept
+
+
+def main(module, outcomes, *wanted):
+    from test import support
+    support.use_resources = ["network"]
+    support.verbose = False
+    leaks = 0
+
+    def count(message, category, *rest, **more):
+        nonlocal leaks
+        leaks += issubclass(category, ResourceWarning) and "socket" in str(message)
+
+    warnings.simplefilter("always", ResourceWarning)
+    warnings.showwarning = count
+    import _socket
+    with open(outcomes, "w") as out, tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        print(json.dumps({"module": getattr(_socket, "__file__", "built-in")}), file=out, flush=True)
+        result = Recorder(out)
+        try:
+            suite = unittest.defaultTestLoader.loadTestsFromName(module)
+        except unittest.SkipTest as skip:
+            print(json.dumps({"id": module, "outcome": "skipped", "why": str(skip)}), file=out)
+        else:
+            chosen(suite, set(wanted)).run(result)
+        print(json.dumps({"end": True, "leaks": leaks}), file=out, flush=True)
+        os.chdir("/")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
