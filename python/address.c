@@ -90,6 +90,7 @@ static int convert_host(PyObject *arg, void *out)
 PyObject *raise_host_code(ssize_t code)
 {
     switch (code) {
+    case PIER_EAI_IDN_ENCODE:
     case PIER_EHOSTTEXT:
     case PIER_EIPTEXT:
     case PIER_EIFNAMELEN: return raise_code(PIER_EAI_NONAME);
@@ -146,6 +147,11 @@ static bool read_inet(PyObject *address, const char *caller, pier_addr *out)
     return refuse_port(caller);
 }
 
+static bool is_broadcast(const char *host)
+{
+    return strcmp(host, "<broadcast>") == 0 || strcmp(host, "255.255.255.255") == 0;
+}
+
 static bool read_inet6(PyObject *address, const char *caller, pier_addr *out)
 {
     struct host host;
@@ -157,6 +163,7 @@ static bool read_inet6(PyObject *address, const char *caller, pier_addr *out)
             convert_host, &host, &port, &flowinfo, &scope))
         return parse_failed(caller, "port must be 0-65535.");
     *out = pier_inet6_scoped(host.text, port, flowinfo, scope);
+    if (is_broadcast(host.text)) *out = pier_addr_failed(PIER_EFAMILY);
     if (out->error == PIER_EPORT || out->error == PIER_EFLOWINFO) {
         Py_CLEAR(host.encoded);
         if (out->error == PIER_EPORT) return refuse_port(caller);

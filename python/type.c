@@ -140,13 +140,22 @@ static int take_over(struct sock *s, PyObject *fileno, int family, int type, int
     return 0;
 }
 
+/* As "i", with the words of _PyLong_AsInt(). */
+static int convert_int(PyObject *arg, void *out)
+{
+    int value = _PyLong_AsInt(arg);
+    if (value == -1 && PyErr_Occurred()) return 0;
+    *(int *)out = value;
+    return 1;
+}
+
 static int sock_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"family", "type", "proto", "fileno", NULL};
     int family = -1, type = -1, proto = -1;
     PyObject *fileno = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "|iiiO:socket", names, &family, &type, &proto, &fileno))
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O&O&O&O:socket", names, convert_int, &family,
+            convert_int, &type, convert_int, &proto, &fileno))
         return -1;
     if (PySys_Audit("socket.__new__", "Oiii", self, family, type, proto) < 0) return -1;
     struct sock *s = (struct sock *)self;
