@@ -141,10 +141,10 @@ static bool read_inet(PyObject *address, const char *caller, pier_addr *out)
     if (!PyArg_ParseTuple(
             address, "O&i;AF_INET address must be a pair (host, port)", convert_host, &host, &port))
         return parse_failed(caller, "port must be 0-65535.");
-    *out = pier_inet(host.text, port);
-    if (out->error != PIER_EPORT) return resolve(out, &host);
-    Py_CLEAR(host.encoded);
-    return refuse_port(caller);
+    bool bad_port = port < 0 || port > 0xffff; /* the host comes first */
+    *out = pier_inet(host.text, bad_port ? 0 : port);
+    if (!resolve(out, &host)) return false;
+    return bad_port ? refuse_port(caller) : true;
 }
 
 static bool is_broadcast(const char *host)
@@ -162,15 +162,15 @@ static bool read_inet6(PyObject *address, const char *caller, pier_addr *out)
             "O&i|II;AF_INET6 address must be a tuple (host, port[, flowinfo[, scopeid]])",
             convert_host, &host, &port, &flowinfo, &scope))
         return parse_failed(caller, "port must be 0-65535.");
-    *out = pier_inet6_scoped(host.text, port, flowinfo, scope);
+    bool bad_port = port < 0 || port > 0xffff, bad_flow = flowinfo > 0xfffff;
+    *out = pier_inet6_scoped(host.text, bad_port ? 0 : port, bad_flow ? 0 : flowinfo, scope);
     if (is_broadcast(host.text)) *out = pier_addr_failed(PIER_EFAMILY);
-    if (out->error == PIER_EPORT || out->error == PIER_EFLOWINFO) {
-        Py_CLEAR(host.encoded);
-        if (out->error == PIER_EPORT) return refuse_port(caller);
+    if (!resolve(out, &host)) return false;
+    if (bad_port) return refuse_port(caller);
+    if (bad_flow) {
         PyErr_Format(PyExc_OverflowError, "%s(): flowinfo must be 0-1048575.", caller);
         return false;
     }
-    if (!resolve(out, &host)) return false;
     /* The stock module lets the tuple's scope win over the text's, also if it is not given. */
     struct sockaddr_in6 inet6 = out->sa.inet6;
     inet6.sin6_scope_id = scope;
@@ -452,9 +452,8 @@ static PyObject *show_alg(const pier_addr *addr)
     struct sockaddr_alg alg;
     memcpy(&alg, &addr->sa, sizeof alg);
     const char *type = (const char *)alg.salg_type, *name = (const char *)alg.salg_name;
-    return Py_BuildValue("s#s#HH", type, (Py_ssize_t)strnlen(type, sizeof alg.salg_type), name,
-        (Py_ssize_t)strnlen(name, sizeof alg.salg_name), (unsigned short)alg.salg_feat,
-        (unsigned short)alg.salg_mask);
+    return Py_BuildValue("s#s#II", type, (Py_ssize_t)strnlen(type, sizeof alg.salg_type), name,
+        (Py_ssize_t)strnlen(name, sizeof alg.salg_name), alg.salg_feat, alg.salg_mask);
 }
 
 static PyObject *show_bdaddr(const unsigned char *b)

@@ -21,9 +21,9 @@
 struct sock {
     PyObject_HEAD int fd; /* -1: closed */
     int family, type, proto;
-    void *unused;      /* CPython's errorhandler */
-    _PyTime_t timeout; /* ns; -1: none, 0: non-blocking */
-    uint64_t birth;    /* pier_birth() of the socket that is ours to close */
+    void *unused;       /* CPython's errorhandler */
+    _PyTime_t timeout;  /* ns; -1: none, 0: non-blocking */
+    struct sock *elder; /* that had the number before; see type.c */
 };
 
 /* type.c */

@@ -12,43 +12,67 @@ _Static_assert(offsetof(struct sock, fd) == 16 && offsetof(struct sock, timeout)
 
 #define TYPE_FLAGS (SOCK_NONBLOCK | SOCK_CLOEXEC)
 
-/* Whose a number is.
+/*
+ * Whose a number is.
  *
- * Several objects may have one number: Python takes over descriptors with socket(fileno=...), and leaves
- * the old object to be detached. In pier's table the last of them stands, with a birth of its own. An object may
- * close a number as long as it stands for the same descriptor; so for each number that was taken over while it
- * was known, the eldest birth is kept for which that holds.
+ * Several objects may have one number: Python takes over a descriptor with socket(fileno=...), and then lets go
+ * of one of the two. In pier's table the number has the time-out of the latest; when that one is
+ * detached, the object before it goes on. Who is not in the list any more, or whose number pier has given to
+ * another socket since, has nothing to close.
  */
-struct descent {
-    uint64_t birth, eldest;
+struct owners {
+    uint64_t birth;
+    struct sock *latest; /* and from it on by `elder`; borrowed */
 };
 
-static struct descent *descents;
-static size_t descent_count;
+static struct owners *owned;
+static size_t owned_count;
 
-static int keep_descent(int fd, uint64_t before, uint64_t now)
+static struct owners *owners_of(int fd)
 {
     size_t at = (size_t)fd;
-    if (at >= descent_count) {
-        size_t count = at + 64;
-        struct descent *more = PyMem_Resize(descents, struct descent, count);
-        if (!more) return -ENOMEM;
-        memset(more + descent_count, 0, (count - descent_count) * sizeof *more);
-        descents = more;
-        descent_count = count;
+    if (at < owned_count) return &owned[at];
+    size_t count = owned_count ? 2 * owned_count : 64;
+    while (count <= at) {
+        count *= 2;
     }
-    struct descent *d = &descents[at];
-    *d = (struct descent){.birth = now, .eldest = d->birth == before ? d->eldest : before};
+    struct owners *more = PyMem_Resize(owned, struct owners, count);
+    if (!more) return NULL;
+    memset(more + owned_count, 0, (count - owned_count) * sizeof *more);
+    owned = more;
+    owned_count = count;
+    return &owned[at];
+}
+
+/* s has this number from now on, as all those have that had it when its birth was `before`. */
+static int begin_to_own(struct sock *s, int fd, uint64_t before)
+{
+    struct owners *o = owners_of(fd);
+    if (!o) return -ENOMEM;
+    s->elder = before && o->birth == before ? o->latest : NULL;
+    *o = (struct owners){.birth = pier_birth(fd), .latest = s};
     return 0;
 }
 
-static bool owns_its_number(const struct sock *s)
+/* s has no number any more. Returns whether it was its own to close; out of whose it is now, or NULL. */
+static bool cease_to_own(struct sock *s, struct sock **out_next)
 {
+    struct owners *o = owners_of(s->fd);
     uint64_t now = pier_birth(s->fd);
-    if (now == 0 || now == s->birth) return now != 0;
-    const struct descent *d = (size_t)s->fd < descent_count ? &descents[s->fd] : NULL;
-    return d && d->birth == now && s->birth >= d->eldest;
+    s->fd = -1;
+    *out_next = NULL;
+    if (!o) return false;
+    for (struct sock **link = &o->latest; *link; link = &(*link)->elder) {
+        if (*link != s) continue;
+        *link = s->elder;
+        if (link == &o->latest) *out_next = o->latest;
+        return now && o->birth == now;
+    }
+    return false;
 }
+
+/* The number is closed; whoever else has it will find that out. */
+static void forget_owners(int fd) { owners_of(fd)->latest = NULL; }
 
 /* What _accept() gave out last: it need not be asked what it is when it becomes an object, which is next. */
 static _Thread_local struct {
@@ -64,20 +88,24 @@ void note_accepted(int fd)
 
 /* Making. */
 
-static void become(struct sock *s, int fd, int family, int type, int proto)
+static int become(struct sock *s, int fd, int family, int type, int proto, uint64_t before)
 {
+    if (begin_to_own(s, fd, before) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
     s->fd = fd;
     s->family = family;
     s->type = type & ~TYPE_FLAGS;
     s->proto = proto;
     s->timeout = type & SOCK_NONBLOCK ? 0 : default_timeout;
-    s->birth = pier_birth(fd);
+    return 0;
 }
 
 struct sock *make_socket(int fd, int family, int type, int proto)
 {
     struct sock *s = (struct sock *)PyType_GenericNew(&socket_type, NULL, NULL);
-    if (s) become(s, fd, family, type, proto);
+    if (s && become(s, fd, family, type, proto, /* before= */ 0) < 0) Py_CLEAR(s);
     return s;
 }
 
@@ -92,8 +120,9 @@ static int make_new(struct sock *s, int family, int type, int proto)
         raise_code(fd);
         return -1;
     }
-    become(s, fd, family, type, proto);
-    return 0;
+    int err = become(s, fd, family, type, proto, /* before= */ 0);
+    if (err < 0) close_number(fd);
+    return err;
 }
 
 static int ask(int fd, int option, int *value)
@@ -102,16 +131,14 @@ static int ask(int fd, int option, int *value)
     return *value == -1 ? pier_getsockopt(fd, SOL_SOCKET, option, value, &length) : 0;
 }
 
-static int adopt(int fd)
+static int adopt(int fd, uint64_t before)
 {
-    uint64_t before = pier_birth(fd);
     if (fd == accepted.fd && before == accepted.birth && before) {
         accepted.fd = -1;
         return 0;
     }
     int err;
     AWAY(err = pier_adopt(fd));
-    if (err >= 0 && before) err = keep_descent(fd, before, pier_birth(fd));
     return err;
 }
 
@@ -130,14 +157,14 @@ static int take_over(struct sock *s, PyObject *fileno, int family, int type, int
     if (family == -1) family = own.sa.any.sa_family;
     if (err == 0) err = ask(fd, SO_TYPE, &type);
     if (err == 0) err = ask(fd, SO_PROTOCOL, &proto);
-    if (err == 0) err = adopt(fd);
+    uint64_t before = pier_birth(fd);
+    if (err == 0) err = adopt(fd, before);
     if (err >= 0 && type & SOCK_NONBLOCK) err = pier_settimeout(fd, 0);
     if (err < 0) {
         raise_code(err);
         return -1;
     }
-    become(s, fd, family, type, proto);
-    return 0;
+    return become(s, fd, family, type, proto, before);
 }
 
 /* As "i", with the words of _PyLong_AsInt(). */
@@ -158,7 +185,8 @@ static int sock_init(PyObject *self, PyObject *args, PyObject *kwargs)
             convert_int, &type, convert_int, &proto, &fileno))
         return -1;
     if (PySys_Audit("socket.__new__", "Oiii", self, family, type, proto) < 0) return -1;
-    struct sock *s = (struct sock *)self;
+    struct sock *s = (struct sock *)self, *next;
+    if (s->fd >= 0) (void)cease_to_own(s, &next); /* made anew: the old number is nobody's */
     if (fileno != Py_None) return take_over(s, fileno, family, type, proto);
     return make_new(s, family, type, proto);
 }
@@ -182,15 +210,21 @@ int close_number(int fd)
     return err;
 }
 
+/* Close the number that s has. Returns 0 or a code. */
+static int close_own(struct sock *s)
+{
+    int fd = s->fd;
+    struct sock *next;
+    if (!cease_to_own(s, &next)) return -EBADF;
+    forget_owners(fd);
+    return close_number(fd);
+}
+
 PyObject *sock_close(struct sock *s, PyObject *unused)
 {
     (void)unused;
-    if (s->fd >= 0) {
-        int fd = s->fd, err = owns_its_number(s) ? 0 : -EBADF;
-        s->fd = -1;
-        if (err == 0) err = close_number(fd);
-        if (err < 0) return raise_code(err);
-    }
+    int err = s->fd >= 0 ? close_own(s) : 0;
+    if (err < 0) return raise_code(err);
     Py_RETURN_NONE;
 }
 
@@ -198,9 +232,14 @@ PyObject *sock_detach(struct sock *s, PyObject *unused)
 {
     (void)unused;
     int fd = s->fd;
-    /* While another thread waits in it pier keeps it; the number is given away all the same. */
-    if (fd >= 0 && pier_birth(fd) == s->birth) (void)pier_detach(fd);
-    s->fd = -1;
+    struct sock *next = NULL;
+    if (fd >= 0 && cease_to_own(s, &next)) {
+        /* While another thread waits in it pier keeps it; the number is given away all the same. */
+        if (owners_of(fd)->latest == NULL)
+            (void)pier_detach(fd);
+        else if (next)
+            (void)pier_settimeout(fd, seconds_of(next->timeout));
+    }
     return PyLong_FromLong(fd);
 }
 
@@ -214,10 +253,7 @@ static void sock_finalize(PyObject *self)
         if (PyErr_ResourceWarning(self, 1, "unclosed %R", s) &&
             PyErr_ExceptionMatches(PyExc_Warning))
             PyErr_WriteUnraisable(self);
-        int fd = s->fd;
-        bool ours = owns_its_number(s);
-        s->fd = -1;
-        if (ours) (void)close_number(fd);
+        (void)close_own(s);
     }
     PyErr_Restore(type, value, traceback);
 }

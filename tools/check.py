@@ -21,6 +21,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 JUNIT = TOP / "build/junit"
 JOBS = os.environ.get("JOBS") or str(os.cpu_count())
 SKIPPED = 77
+PYPIER = "build/release/python/pypier"
 NO_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd]")
 
 # Fault runs, by the seam and by bad input: what they find depends on how long they look.
@@ -55,7 +56,11 @@ CHECKS = {
     "snippets": [["tools/snippets.py"]],
     "failures": [["tools/failures.py", "build/dev/tests/pier_tests"]],
     "build_release": build("release", "-DPIER_WERROR=ON", "-DPIER_BENCH=ON", "-DPIER_PYTHON=ON"),
-    "conformance": [["tests/conformance/run.py", "build/release/python/pypier"]],
+    "conformance": [["tests/conformance/run.py", PYPIER]],
+    "build_asan_python": build("asan-python"),
+    "sanitized": [["tests/conformance/run.py", "--sanitized", "build/asan-python/python/pypier"]],
+    "surface": [["tests/conformance/surface.py", PYPIER]],
+    "addresses": [["tests/conformance/addresses.py", PYPIER, "build/dev/tests/libpython_shim.so"]],
     "build_clang": build("clang"),
     "suite_clang": suite("clang"),
     "tidy": [["tools/tidy.sh"]],
