@@ -93,6 +93,7 @@ static ssize_t receive(
     msg->msg_name = &name;
     msg->msg_namelen = sizeof name;
     if (s->fd >= 0) AWAY(n = pier_recvmsg(s->fd, msg, flags));
+    msg->msg_name = NULL;
     if (n < 0) {
         raise_code(n);
         return -1;

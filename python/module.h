@@ -53,7 +53,7 @@ PyObject *sock_connect(struct sock *s, PyObject *address);
 PyObject *sock_connect_ex(struct sock *s, PyObject *address);
 PyObject *sock_setblocking(struct sock *s, PyObject *flag);
 PyObject *sock_settimeout(struct sock *s, PyObject *seconds);
-PyObject *sock_shutdown(struct sock *s, PyObject *how);
+PyObject *sock_shutdown(struct sock *s, PyObject *arg);
 PyObject *sock_getsockopt(struct sock *s, PyObject *args);
 PyObject *sock_listen(struct sock *s, PyObject *args);
 PyObject *sock_setsockopt(struct sock *s, PyObject *args);

@@ -26,7 +26,7 @@ static const char *port_text(const char *service, char *room, size_t size)
 struct question {
     PyObject *host, *encoded; /* the encoded one is ours */
     const char *host_text, *service;
-    char room[24];
+    char number[24], room[24];
     pier_addrinfo_opts opts;
 };
 
@@ -49,12 +49,11 @@ static bool read_host(struct question *q)
 static bool read_port(struct question *q, PyObject *port)
 {
     const char *text = NULL;
-    char number[24];
     if (PyLong_CheckExact(port)) {
         long value = PyLong_AsLong(port);
         if (value == -1 && PyErr_Occurred()) return false;
-        snprintf(number, sizeof number, "%ld", value);
-        text = number;
+        snprintf(q->number, sizeof q->number, "%ld", value);
+        text = q->number;
     } else if (PyUnicode_Check(port)) {
         text = PyUnicode_AsUTF8(port);
         if (!text) return false;
@@ -65,7 +64,6 @@ static bool read_port(struct question *q, PyObject *port)
         return false;
     }
     q->service = port_text(text, q->room, sizeof q->room);
-    if (q->service == number) q->service = strcpy(q->room, number);
     return true;
 }
 
