@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """Addresses of every family, both ways, as pier's _socket and the stock one have them.
 
