@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Run one of CPython's test modules and write down each outcome as it comes.
 
-    suite.py MODULE OUTCOMES [ID...]
+    suite.py MODULE OUTCOMES [PATTERN...]
 
-OUTCOMES gets a line of JSON for each test, so that a run that hangs still tells how far it came.
+Only tests whose id matches a PATTERN, if there is one; under pier's C versions of socket.py's functions if
+PIER_SHIM is set (shim.py). OUTCOMES gets a line of JSON for each test, so that a run that hangs still tells how far it came.
 It is imported again by children that multiprocessing spawns: nothing happens at import.
 """
+import fnmatch
 import json
 import os
 import sys
@@ -73,7 +75,8 @@ def chosen(suite, wanted):
     for test in suite:
         if isinstance(test, unittest.TestSuite):
             kept.addTest(chosen(test, wanted))
-        elif not any(name in test.id() for name in LEFT_OUT) and (not wanted or test.id() in wanted):
+        elif not any(name in test.id() for name in LEFT_OUT) and (
+                not wanted or any(fnmatch.fnmatchcase(test.id(), pattern) for pattern in wanted)):
             kept.addTest(test)
     return kept
 
@@ -91,6 +94,9 @@ def main(module, outcomes, *wanted):
     warnings.simplefilter("always", ResourceWarning)
     warnings.showwarning = count
     import _socket
+    if os.environ.pop("PIER_SHIM", None):
+        import shim
+        shim.install()
     with open(outcomes, "w") as out, tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         print(json.dumps({"module": getattr(_socket, "__file__", "built-in")}), file=out, flush=True)
@@ -100,7 +106,7 @@ def main(module, outcomes, *wanted):
         except unittest.SkipTest as skip:
             print(json.dumps({"id": module, "outcome": "skipped", "why": str(skip)}), file=out)
         else:
-            chosen(suite, set(wanted)).run(result)
+            chosen(suite, wanted).run(result)
         print(json.dumps({"end": True, "leaks": leaks}), file=out, flush=True)
         os.chdir("/")
 
