@@ -503,3 +503,15 @@ TEST(whoever_did_not_ask_for_close_on_exec_is_not_told_of_it)
     close_pipe();
     close_pair();
 }
+
+TEST(sockets_that_bring_no_descriptors_receive_messages_all_the_same)
+{
+    char byte, control[64];
+    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control};
+    int s = pier_socket(AF_PACKET, SOCK_DGRAM, 0);
+    if (s == -EPERM) SKIP("no privilege for AF_PACKET");
+    msg.msg_controllen = sizeof control;
+    assert_int_equal(pier_recvmsg(s, &msg, MSG_DONTWAIT), -EAGAIN);
+    assert_int_equal(pier_close(s), 0);
+}

@@ -98,6 +98,17 @@ static int64_t recv_buffered(const struct pier__use *use, struct msghdr *msg, in
     return moved;
 }
 
+/* Only Unix sockets bring descriptors, and AF_PACKET refuses to be asked to close them on exec. */
+static bool may_bring_descriptors(const struct pier__use *use, const struct msghdr *msg)
+{
+    int family = AF_UNIX;
+    socklen_t len = sizeof family;
+    if (msg->msg_controllen == 0) return false;
+    if (use->entry) return use->entry->family == AF_UNIX;
+    (void)pier__seam->getsockopt(use->fd, SOL_SOCKET, SO_DOMAIN, &family, &len);
+    return family == AF_UNIX;
+}
+
 static int64_t recv_message(const struct pier__use *use, struct msghdr *msg, int flags)
 {
     struct pier__entry *entry = use->entry;
@@ -108,11 +119,13 @@ static int64_t recv_message(const struct pier__use *use, struct msghdr *msg, int
         if (n != 0) return n;
     }
     socklen_t name_room = msg->msg_namelen;
-    struct pier__op op = {
-        .code = PIER_OP_RECVMSG, .fd = use->fd, .flags = flags, .with.msg_in = msg};
+    struct pier__op op = {.code = PIER_OP_RECVMSG,
+        .fd = use->fd,
+        .flags = may_bring_descriptors(use, msg) ? flags | MSG_CMSG_CLOEXEC : flags,
+        .with.msg_in = msg};
     pier__limit(&op, use);
     int64_t n = pier__remembered(entry, pier__await(&op));
-    /* Close-on-exec is asked for always (wait/op.c); whoever did not ask is not told. */
+    /* Whoever did not ask for close-on-exec is not told of it. */
     if (n >= 0 && !(flags & MSG_CMSG_CLOEXEC)) msg->msg_flags &= ~MSG_CMSG_CLOEXEC;
     /* The kernel tells the length that the name has, not the one it wrote (accept(2)). */
     if (n >= 0 && msg->msg_namelen > name_room) msg->msg_namelen = name_room;

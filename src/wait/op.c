@@ -61,8 +61,7 @@ int64_t pier__op_try(struct pier__op *op, bool wait)
     case PIER_OP_RECVFROM:
         return pier__seam->recvfrom(
             op->fd, op->with.in.buf, op->with.in.len, flags, op->with.in.addr, op->with.in.addrlen);
-    case PIER_OP_RECVMSG:
-        return pier__seam->recvmsg(op->fd, op->with.msg_in, flags | MSG_CMSG_CLOEXEC);
+    case PIER_OP_RECVMSG: return pier__seam->recvmsg(op->fd, op->with.msg_in, flags);
     case PIER_OP_SEND:
         return pier__seam->send(op->fd, op->with.out.buf, op->with.out.len, flags | MSG_NOSIGNAL);
     case PIER_OP_SENDTO:
