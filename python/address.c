@@ -201,6 +201,15 @@ static bool read_unix(PyObject *address, pier_addr *out)
     return done;
 }
 
+/* The number of an interface, at once: for the stock module a bad name is a bad argument. */
+static bool find_interface(pier_addr *addr)
+{
+    if (!addr->error && addr->pending) *addr = pier_resolve(*addr, PIER_NEVER);
+    if (!addr->error) return true;
+    raise_code(addr->error == PIER_EIFNAMELEN ? -ENODEV : addr->error);
+    return false;
+}
+
 static bool read_packet(PyObject *address, const char *caller, pier_addr *out)
 {
     const char *interface;
@@ -211,17 +220,16 @@ static bool read_packet(PyObject *address, const char *caller, pier_addr *out)
             "si|iiy*;AF_PACKET address must be a tuple of two to five elements", &interface,
             &protocol, &pkttype, &hatype, &hwaddr))
         return parse_failed(caller, "address argument out of range");
-    *out = pier_packet(
-        interface, protocol, (uint8_t)pkttype, (uint16_t)hatype, hwaddr.buf, (size_t)hwaddr.len);
+    bool bad_proto = protocol < 0 || protocol > 0xffff, bad_hwaddr = hwaddr.len > 8;
+    *out = pier_packet(interface, bad_proto ? 0 : protocol, (uint8_t)pkttype, (uint16_t)hatype,
+        hwaddr.buf, bad_hwaddr ? 0 : (size_t)hwaddr.len);
     if (hwaddr.obj) PyBuffer_Release(&hwaddr);
-    if (out->error == PIER_EHWADDRLEN)
+    if (!*interface) *out = pier_addr_failed(-ENODEV); /* what the kernel says of it */
+    if (!find_interface(out)) return false;
+    if (bad_hwaddr)
         raise_text(PyExc_ValueError, "Hardware address must be 8 bytes or less");
-    else if (out->error == PIER_ERANGE)
+    else if (bad_proto)
         PyErr_Format(PyExc_OverflowError, "%s(): proto must be 0-65535.", caller);
-    else if (!*interface || out->error == PIER_EIFNAMELEN)
-        raise_code(-ENODEV); /* what the kernel says of them */
-    else if (out->error)
-        raise_code(out->error);
     return !PyErr_Occurred();
 }
 
@@ -267,11 +275,8 @@ static bool read_tipc(PyObject *address, const char *caller, pier_addr *out)
 static bool finish_can(PyObject *interface, pier_addr *out)
 {
     Py_DECREF(interface);
-    if (out->error == PIER_EIFNAMELEN)
-        raise_text(PyExc_OSError, "AF_CAN interface name too long");
-    else if (out->error)
-        raise_code(out->error);
-    return !out->error;
+    if (out->error == PIER_EIFNAMELEN) raise_text(PyExc_OSError, "AF_CAN interface name too long");
+    return !PyErr_Occurred() && find_interface(out);
 }
 
 static bool read_can(const struct sock *s, PyObject *address, const char *caller, pier_addr *out)

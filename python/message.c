@@ -299,10 +299,6 @@ PyObject *sock_sendmsg(struct sock *s, PyObject *args)
     if (!PyArg_ParseTuple(args, "O|OiO:sendmsg", &list, &control, &flags, &address)) return NULL;
     if (address != Py_None && !read_address(s, address, "sendmsg", &to)) return NULL;
     if (PySys_Audit("socket.sendmsg", "OO", s, address) < 0) return NULL;
-    if (to.pending) { /* the number of an interface, which a raw message needs at once */
-        AWAY(to = pier_resolve(to, PIER_NEVER));
-        if (to.error) return raise_code(to.error);
-    }
     return send_message(s, list, control, &to, flags);
 }
 

@@ -60,6 +60,7 @@ CHECKS = {
     "build_asan_python": build("asan-python"),
     "sanitized": [["tests/conformance/run.py", "--sanitized", "build/asan-python/python/pypier"]],
     "surface": [["tests/conformance/surface.py", PYPIER]],
+    "arguments": [["tests/conformance/fuzz.py", PYPIER]],
     "addresses": [["tests/conformance/addresses.py", PYPIER, "build/dev/tests/libpython_shim.so"]],
     "build_clang": build("clang"),
     "suite_clang": suite("clang"),
