@@ -279,6 +279,30 @@ TEST(descriptors_arrive_close_on_exec_though_nobody_asked)
     }
 }
 
+/* What framing has read ahead comes first, without a name and without control data. */
+TEST(message_takes_what_was_read_ahead_first)
+{
+    int pair[2];
+    scene_pair("tcp", pair);
+    char line[16], a[2], b[10];
+    assert_int_equal(pier_sendall(pair[1], "line\nrest", 9, 0), 9);
+    assert_int_equal(pier_recv_line(pair[0], line, sizeof line), 5);
+    struct iovec v[3] = {{a, 0}, {a, 2}, {b, 10}};
+    struct one m;
+    m.msg = (struct msghdr){.msg_iov = v, .msg_iovlen = 3, .msg_flags = 0x5555};
+    with_name(&m, sizeof m.name);
+    assert_int_equal(pier_recvmsg(pair[0], with_control(&m), MSG_PEEK), 2);
+    with_name(&m, sizeof m.name);
+    assert_int_equal(pier_recvmsg(pair[0], with_control(&m), 0), 4);
+    assert_memory_equal(a, "re", 2);
+    assert_memory_equal(b, "st", 2);
+    assert_int_equal(m.msg.msg_namelen, 0);
+    assert_int_equal(m.msg.msg_controllen, 0);
+    assert_int_equal(m.msg.msg_flags, 0);
+    assert_int_equal(pier_recvmsg(pair[0], &m.msg, MSG_DONTWAIT), -EAGAIN);
+    close_pair(pair);
+}
+
 /* C.50 */
 TEST(datagrams_that_were_dropped_are_counted_beside_the_next)
 {

@@ -89,7 +89,7 @@ static int64_t recv_buffered(const struct pier__use *use, struct msghdr *msg, in
         const struct iovec *v = &msg->msg_iov[i];
         ssize_t n = pier__buffer_drain(use->entry, v->iov_base, v->iov_len, flags);
         moved += n;
-        if ((size_t)n < v->iov_len || flags & MSG_PEEK) break;
+        if ((size_t)n < v->iov_len || (moved > 0 && flags & MSG_PEEK)) break;
     }
     if (moved == 0) return 0;
     msg->msg_namelen = 0;
