@@ -156,6 +156,32 @@ TEST(many_buffers_with_control_data_cannot_be_split)
     close_pair(pair);
 }
 
+/* Once something has gone the rest does not wait, no more than a single send would. */
+TEST(many_buffers_under_a_time_out_do_not_wait_once_some_have_gone)
+{
+    int pair[2];
+    scene_pair("tcp", pair);
+    static struct iovec v[2048];
+    for (int i = 0; i < 2048; i++)
+        v[i] = (struct iovec){scratch, 10};
+    struct msghdr msg = {.msg_iov = v, .msg_iovlen = 2048};
+    assert_int_equal(pier_settimeout(pair[0], 1000), 0);
+    seams_install();
+    seams_script(sendmsg, 10240, -EAGAIN);
+    assert_int_equal(pier_sendmsg(pair[0], &msg, 0), 10240);
+    assert_int_equal(seams_calls(poll), 0);
+    seams_script(sendmsg, 10240, -ECONNRESET);
+    assert_int_equal(pier_sendmsg(pair[0], &msg, 0), 10240); /* what went is told first */
+    seams_script(sendmsg, 10240, 100);
+    assert_int_equal(pier_sendmsg(pair[0], &msg, 0), 10340);
+    for (int i = 0; i < 1024; i++)
+        v[i].iov_len = 0; /* nothing has gone with these */
+    seams_script(sendmsg, 0, -EAGAIN, 500);
+    assert_int_equal(pier_sendmsg(pair[0], &msg, 0), 500);
+    seams_remove();
+    close_pair(pair);
+}
+
 /* G.103 */
 TEST(message_longer_than_ssize_max_is_refused)
 {
@@ -374,4 +400,31 @@ TEST(odd_answers_to_messages_are_told)
         seams_remove();
     }
     close_pair(pair);
+}
+
+/* A datagram without a byte may bring descriptors; if the socket is closed meanwhile, they are the caller's still. */
+static ssize_t recvmsg_and_close(int fd, struct msghdr *msg, int flags)
+{
+    ssize_t n = seams_below()->recvmsg(fd, msg, flags);
+    assert_int_equal(pier_close(fd), 0);
+    return n;
+}
+
+TEST(descriptors_that_came_are_not_lost_to_a_close)
+{
+    int pair[2];
+    scene_pair("unix dgram", pair);
+    assert_int_equal(pier_send_fds(pair[1], "", 0, 0, &pair[1], 1), 0);
+    struct one m;
+    one(&m, scratch, 10);
+    seams_install();
+    seams_replace(recvmsg, recvmsg_and_close);
+    assert_int_equal(pier_recvmsg(pair[0], with_control(&m), 0), 0);
+    seams_remove();
+    assert_true(m.msg.msg_controllen > 0);
+    int fd;
+    memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m.msg)), sizeof fd);
+    assert_true(scene_open(fd));
+    close(fd);
+    assert_int_equal(pier_close(pair[1]), 0);
 }

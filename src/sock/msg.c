@@ -27,9 +27,9 @@ static bool is_stream(const struct pier__use *use)
     return pier__ask_int(use->fd, SO_TYPE, &type) >= 0 && type == SOCK_STREAM;
 }
 
-/* One sendmsg(2) of at most PIER__IOVECS buffers, from the first on. */
+/* One sendmsg(2) of at most PIER__IOVECS buffers, from the first on; some bytes have gone already, or none. */
 static int64_t send_part(
-    const struct pier__use *use, const struct msghdr *msg, size_t from, int flags)
+    const struct pier__use *use, const struct msghdr *msg, size_t from, bool some, int flags)
 {
     struct msghdr part = *msg;
     part.msg_iov = msg->msg_iov ? msg->msg_iov + from : NULL;
@@ -37,6 +37,8 @@ static int64_t send_part(
     struct pier__op op = {
         .code = PIER_OP_SENDMSG, .fd = use->fd, .flags = flags, .with.msg_out = &part};
     pier__limit(&op, use);
+    /* What has gone is not held back by what comes after, as in one call. Without a limit that waits too. */
+    if (some && (op.timeout != PIER_NEVER || op.deadline != PIER_NEVER)) op.timeout = 0;
     return pier__remembered(use->entry, pier__await(&op));
 }
 
@@ -52,7 +54,7 @@ int64_t pier__sendmsg(const struct pier__use *use, const struct msghdr *msg, int
         size_t count =
             msg->msg_iovlen - from < PIER__IOVECS ? msg->msg_iovlen - from : PIER__IOVECS;
         int64_t whole = count ? pier__iov_length(msg->msg_iov + from, count) : 0;
-        int64_t n = send_part(use, msg, from, flags);
+        int64_t n = send_part(use, msg, from, moved > 0, flags);
         if (n < 0) return moved > 0 ? moved : n;
         moved += n;
         if (n < whole) break;
