@@ -413,6 +413,52 @@ static void spin(unsigned turns)
     }
 }
 
+/* A call and a close at the same moment, with every distance between them: exactly one outcome, and none hangs. */
+static void race_close(const char *kind, verb *v, int rounds, enum limit limit)
+{
+    struct race race = {.verb = v};
+    pthread_t thread = start_race(&race);
+    int canceled = 0, closed = 0;
+    for (int round = 1; round <= rounds; round++) {
+        int pair[2];
+        scene_pair(kind, pair);
+        set_limit(pair[0], limit);
+        atomic_store(&race.result, INT64_MIN);
+        atomic_store(&race.socket, pair[0]);
+        atomic_store(&race.round, round);
+        spin((unsigned)round * 7 % 1500);
+        assert_int_equal(pier_close(pair[0]), 0);
+        int64_t result;
+        while ((result = atomic_load(&race.result)) == INT64_MIN)
+            sched_yield();
+        canceled += result == -ECANCELED;
+        closed += result == -EBADF;
+        if (result != -ECANCELED && result != -EBADF) print_error("%d\n", (int)result);
+        assert_true(result == -ECANCELED || result == -EBADF);
+        assert_false(scene_open(pair[0]));
+        assert_int_equal(pier_close(pair[1]), 0);
+    }
+    atomic_store(&race.over, true);
+    test_join(thread);
+    assert_int_equal(canceled + closed, rounds);
+}
+
+/* E.71 */
+TEST(close_and_recv_race_a_hundred_thousand_times_to_exactly_one_outcome)
+{
+    race_close("unix stream", do_recv, 100000 / SLOW, NONE);
+}
+
+TEST(close_and_other_calls_race_to_exactly_one_outcome)
+{
+    race_close("unix dgram", do_recvfrom, 10000 / SLOW, NONE);
+    race_close("unix seqpacket", do_recvmsg, 10000 / SLOW, TIME_OUT);
+    race_close("unix stream", do_recv, 10000 / SLOW, DEADLINE);
+    race_close("unix stream", do_wait_readable, 10000 / SLOW, NONE);
+    race_close("tcp", do_recv, 3000 / SLOW, NONE);
+    race_close("udp", do_recv, 3000 / SLOW, NONE);
+}
+
 /* Data and a close at the same moment: it is received, or the call is cancelled. */
 TEST(data_and_close_race_to_exactly_one_outcome)
 {
@@ -436,6 +482,92 @@ TEST(data_and_close_race_to_exactly_one_outcome)
     }
     atomic_store(&race.over, true);
     test_join(thread);
+}
+
+/* D.54: a number that is closed and made again, and threads that go on using it. */
+enum { WRITERS = 2, READERS = 2, RECORDS = 60000 / SLOW };
+
+struct reuse {
+    _Atomic int number, ready;
+    _Atomic bool over;
+    _Atomic long records;
+    _Atomic uint64_t sure[RECORDS]; /* by which socket the record went, if its sender can be sure */
+    _Atomic uint64_t came[RECORDS]; /* by which it came */
+};
+static struct reuse reuse;
+
+static void *write_records(void *unused)
+{
+    (void)unused;
+    harness_settle();
+    atomic_fetch_add(&reuse.ready, 1);
+    while (!atomic_load(&reuse.over)) {
+        long record = atomic_fetch_add(&reuse.records, 1);
+        if (record >= RECORDS) break;
+        int s = atomic_load(&reuse.number);
+        uint64_t before = pier_birth(s);
+        ssize_t n = pier_send(s, &record, sizeof record, 0);
+        if (n == sizeof record && before && pier_birth(s) == before)
+            atomic_store(&reuse.sure[record], before);
+    }
+    return NULL;
+}
+
+static void *read_births(void *unused)
+{
+    (void)unused;
+    harness_settle();
+    atomic_fetch_add(&reuse.ready, 1);
+    while (!atomic_load(&reuse.over)) {
+        uint64_t birth = 0;
+        int s = atomic_load(&reuse.number);
+        uint64_t before = pier_birth(s);
+        ssize_t n = pier_recv(s, &birth, sizeof birth, 0);
+        uint64_t after = pier_birth(s);
+        if (n != sizeof birth) continue;
+        assert_true(birth >= before);
+        if (before && before == after) assert_true(birth == before);
+        if (after) assert_true(birth <= after);
+    }
+    return NULL;
+}
+
+TEST(number_closed_and_reborn_thousands_of_times_gives_no_data_to_strangers)
+{
+#if defined(__SANITIZE_THREAD__)
+    SKIP("the sanitizer takes the use of a number that is being given out for a race");
+#endif
+    pthread_t threads[WRITERS + READERS];
+    int pair[2], number = -1;
+    for (int round = 0; round < 20000 / SLOW; round++) {
+        scene_pair("unix dgram", pair);
+        uint64_t birth = pier_birth(pair[0]);
+        if (round == 0) {
+            atomic_store(&reuse.number, number = pair[0]);
+            for (int i = 0; i < WRITERS + READERS; i++)
+                threads[i] = test_thread(i < WRITERS ? write_records : read_births, NULL);
+            while (atomic_load(&reuse.ready) < WRITERS + READERS)
+                test_sleep(0.001);
+        }
+        assert_int_equal(pair[0], number);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(pier_send(pair[1], &birth, sizeof birth, MSG_DONTWAIT), sizeof birth);
+        spin((unsigned)round * 7 % 3000);
+        assert_int_equal(pier_close(pair[0]), 0);
+        long record;
+        while (recv(pair[1], &record, sizeof record, MSG_DONTWAIT) == sizeof record)
+            atomic_store(&reuse.came[record], birth);
+        while (scene_open(number)) /* until the last one is out */
+            sched_yield();
+        assert_int_equal(pier_close(pair[1]), 0);
+    }
+    atomic_store(&reuse.over, true);
+    for (int i = 0; i < WRITERS + READERS; i++)
+        test_join(threads[i]);
+    for (long i = 0; i < RECORDS; i++) {
+        uint64_t sure = atomic_load(&reuse.sure[i]), came = atomic_load(&reuse.came[i]);
+        if (sure && came) assert_true(sure == came);
+    }
 }
 
 /* The interruption hook. */

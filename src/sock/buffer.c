@@ -81,7 +81,6 @@ void pier__buffer_free(struct pier__entry *entry)
     b->bytes = NULL;
     b->capacity = b->head = b->tail = b->room = b->came = 0;
     b->filling = false;
-    pier__mark_special(entry, PIER__HAS_BUFFER, false);
     pthread_mutex_unlock(&b->lock);
 }
 

@@ -26,7 +26,7 @@ ssize_t pier__buffer_drain(struct pier__entry *entry, void *buf, size_t len, int
 /* How many bytes lie in it. */
 size_t pier__buffer_pending(struct pier__entry *entry);
 
-/* Drop the bytes and their memory. For the last one out: nobody may be filling. */
+/* Drop the bytes and their memory, and leave the entry's state alone. For the last one out: nobody may be filling. */
 void pier__buffer_free(struct pier__entry *entry);
 
 /* In a forked child: whoever held the lock or filled is gone. */

@@ -127,18 +127,38 @@ struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol)
 int pier__entry_bury(struct pier__entry *entry, int fd)
 {
     int64_t was = atomic_load(&entry->life.state);
+    int64_t grave = PIER__GRAVE(atomic_load(&entry->birth));
     do {
-        if (!(was & PIER__CLOSING) || was & PIER__INSIDE) return 0;
-    } while (!atomic_compare_exchange_weak(&entry->life.state, &was, 0));
+        bool closing = was & PIER__CLOSING && was & PIER__OPEN;
+        if (!closing || was & PIER__INSIDE) return 0;
+    } while (!atomic_compare_exchange_weak(&entry->life.state, &was, grave));
     pier__buffer_free(entry);
-    return pier__seam->close(fd);
+    int err = pier__seam->close(fd);
+    was = atomic_load(&entry->life.state);
+    while ((was & ~PIER__INSIDE) == grave) { /* else it has been born again already */
+        if (atomic_compare_exchange_weak(&entry->life.state, &was, was & PIER__INSIDE)) break;
+    }
+    return err;
 }
 
 int pier__enter_slowly(struct pier__use *use, struct pier__entry *entry, int said)
 {
-    if (pier__life_leave(&entry->life, use->as)) pier__entry_bury(entry, use->fd);
     use->entry = NULL;
+    if (said == 0)
+        use->bare = entry;
+    else if (pier__life_leave(&entry->life, use->as))
+        pier__entry_bury(entry, use->fd);
     return said;
+}
+
+void pier__leave_bare(struct pier__use *use)
+{
+    int64_t mask = use->as == PIER__WAITER ? PIER__WAITERS : PIER__INSIDE & ~PIER__WAITERS;
+    int64_t was = atomic_load(&use->bare->life.state);
+    do {
+        if (!(was & mask)) return; /* a hook has forked, and this is the child: nobody is counted */
+    } while (!atomic_compare_exchange_weak(&use->bare->life.state, &was, was - use->as));
+    if (was - use->as < 0) pier__entry_bury(use->bare, use->fd);
 }
 
 void pier__entry_set_peer(struct pier__entry *entry, const struct sockaddr *addr, socklen_t length)

@@ -78,6 +78,7 @@ _Static_assert(sizeof(struct pier__entry) == 256, "a number becomes a pointer by
 struct pier__use {
     int fd;
     struct pier__entry *entry; /* NULL: a bare descriptor */
+    struct pier__entry *bare;  /* then: where it is counted all the same */
     int64_t as;
 };
 
@@ -96,8 +97,14 @@ static inline struct pier__entry *pier__entry_at(int s)
 /* The last one out of a closing descriptor closes it; anybody else does nothing. Returns what close(2) said. */
 int pier__entry_bury(struct pier__entry *entry, int fd);
 
-/* The slow half of pier__enter(): no entry, or closing. */
+/*
+ * The slow half of pier__enter(): closing, or a bare descriptor. That stays counted, for its number may be one that was
+ * closed and is being given out again right now: who blocks on it then must be woken by the next close.
+ */
 int pier__enter_slowly(struct pier__use *use, struct pier__entry *entry, int said);
+
+/* The slow half of pier__leave(): of a bare descriptor. */
+void pier__leave_bare(struct pier__use *use);
 
 /*
  * Step inside the socket s, as PIER__WAITER (the call may wait) or PIER__VISITOR. Returns 0, s itself if it
@@ -118,7 +125,9 @@ static inline int pier__enter(struct pier__use *use, int s, int64_t as)
 
 static inline void pier__leave(struct pier__use *use)
 {
-    if (use->entry && pier__life_leave(&use->entry->life, use->as))
+    if (PIER_UNLIKELY(use->bare))
+        pier__leave_bare(use);
+    else if (use->entry && pier__life_leave(&use->entry->life, use->as))
         pier__entry_bury(use->entry, use->fd);
 }
 

@@ -14,11 +14,14 @@
  * inside a call, who must be woken when it closes, and whether a receive is likely
  * to find something. It is embedded in the socket table's entry.
  *
- *      (free) --open--> OPEN --close--> OPEN|CLOSING --last one out--> (free)
+ *      (free) --open--> OPEN --close--> OPEN|CLOSING --last one out--> CLOSING --closed--> (free)
+ *                                                                        |
+ *                                       (the number was given out again) +--open--> OPEN
  *
  * Closing never waits: it marks and wakes, and the last one to leave closes the
  * descriptor. So a descriptor number cannot be given out again while a call is
- * still using it.
+ * still using it. CLOSING alone, the grave, is for those who come while close(2) runs: free, the number
+ * would be a bare descriptor to them, which nobody wakes.
  */
 
 /*
@@ -32,6 +35,9 @@
 #define PIER__ABOVE   48
 #define PIER__OPEN    (INT64_C(1) << 62)
 #define PIER__CLOSING INT64_MIN /* the sign: what a subtraction tells for nothing */
+
+/* The grave of a descriptor, told from that of the next one with its number by the bits above. */
+#define PIER__GRAVE(birth) (PIER__CLOSING | (int64_t)((birth)&0x3fff) << PIER__ABOVE)
 
 /* Blocked in which calls is a thread woken by shutdown(2)? All others wait in poll(2). */
 enum pier__wakes {
