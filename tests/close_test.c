@@ -340,6 +340,7 @@ TEST(number_is_kept_until_the_last_call_has_left)
     assert_int_equal(pier_dup(number), -ECANCELED);
     assert_int_equal(pier_settimeout(number, 1), -ECANCELED);
     assert_int_equal(pier_detach(number), -EBADF);
+    assert_int_equal(pier_adopt(number), -EBADF);
     assert_true(pier_birth(number) == 0);
     atomic_store(&hook_state, 2);
     assert_int_equal(scene_finish(&call), -ECANCELED);

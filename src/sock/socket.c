@@ -96,6 +96,9 @@ int pier__ask_int(int fd, int name, int *out)
 int pier__adopt(int fd)
 {
     int family, type, protocol, listening = 0;
+    struct pier__entry *known = pier__entry_at(fd);
+    const int64_t dying = PIER__OPEN | PIER__CLOSING; /* the last call inside will close it */
+    if (known && (atomic_load(&known->life.state) & dying) == dying) return -EBADF;
     int err = pier__ask_int(fd, SO_DOMAIN, &family);
     if (err >= 0) err = pier__ask_int(fd, SO_TYPE, &type);
     if (err >= 0) err = pier__ask_int(fd, SO_PROTOCOL, &protocol);
