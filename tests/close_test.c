@@ -784,6 +784,21 @@ TEST(hook_may_close_the_socket_in_the_middle_of_a_sendall)
     assert_true(moved > 0 && moved < 3000000);
 }
 
+static int sendall_on_it(struct hooked *h)
+{
+    h->inner = pier_sendall(h->s, "x", 1, 0);
+    return 1;
+}
+
+/* It is its own turn that it would wait for. */
+TEST(hook_that_sends_all_in_the_middle_of_a_sendall_is_refused_and_does_not_hang)
+{
+    struct hooked h = {.act = sendall_on_it};
+    size_t moved;
+    sendall_with_hook(&h, TIME_OUT, -EINTR, &moved);
+    assert_int_equal(h.inner, -EDEADLK);
+}
+
 static int recv_again(struct hooked *h)
 {
     if (h->calls > 1) return 0;

@@ -456,9 +456,11 @@ typedef struct pier_hook {
 /**
  * Install this thread's interruption hook: it is called whenever a signal has interrupted a
  * call, and after each part of a pier_sendall(), with no lock held. It may call pier, and
- * close the very socket. If it returns non-zero the call gives up with -EINTR; else it goes
- * on, until the same deadline. Signal handlers that shall wake it are installed without
- * SA_RESTART. Without a hook, EINTR is never seen.
+ * close the very socket; only what would have to wait for its own turn, a pier_sendall() in
+ * the middle of one on the same socket (so it is with lines and FILEs), is refused with
+ * -EDEADLK. If it returns non-zero the call gives up with -EINTR; else it goes on, until the
+ * same deadline. Signal handlers that shall wake it are installed without SA_RESTART. Without
+ * a hook, EINTR is never seen.
  *
  * Returns the hook that was there before, to be put back.
  *

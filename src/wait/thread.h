@@ -6,6 +6,8 @@
 
 #include <pier/socket.h>
 
+#include <stdint.h>
+
 /*
  * What belongs to a thread that waits: its wake descriptor, an eventfd that others
  * write to, made when it is first needed and closed when the thread ends; and its
@@ -26,6 +28,9 @@ void pier__thread_woken(void);
  * inside of (or NULL): the hook may fork, and the child must know who is still inside.
  */
 int pier__thread_interrupted(struct pier__life *life);
+
+/* A number for this thread that no other has, and that is not 0. */
+uint32_t pier__thread_self(void);
 
 /* In a forked child: step inside again wherever this thread is running a hook from. */
 void pier__thread_reenter(void);

@@ -54,7 +54,7 @@ static int await_grant(struct pier__turn *turn, struct pier__turn_waiter *self,
     }
 }
 
-int pier__turn_take(
+static int take(
     struct pier__turn *turn, struct pier__life *life, int64_t timeout, pier_time deadline)
 {
     uint32_t is_free = 0;
@@ -62,6 +62,8 @@ int pier__turn_take(
             &turn->state, &is_free, 1, memory_order_acquire, memory_order_relaxed))
         return 0;
     if (timeout == 0) return -EAGAIN;
+    uint32_t holder = atomic_load_explicit(&turn->holder, memory_order_relaxed);
+    if (holder == pier__thread_self()) return -EDEADLK;
     struct pier__turn_waiter self = {.wakefd = pier__thread_wakefd()};
     if (self.wakefd < 0) return self.wakefd;
     pier__life_lock();
@@ -71,8 +73,17 @@ int pier__turn_take(
     return got_it ? 0 : await_grant(turn, &self, life, deadline);
 }
 
+int pier__turn_take(
+    struct pier__turn *turn, struct pier__life *life, int64_t timeout, pier_time deadline)
+{
+    int err = take(turn, life, timeout, deadline);
+    if (err == 0) atomic_store_explicit(&turn->holder, pier__thread_self(), memory_order_relaxed);
+    return err;
+}
+
 void pier__turn_give(struct pier__turn *turn)
 {
+    atomic_store_explicit(&turn->holder, 0, memory_order_relaxed);
     uint32_t alone = 1;
     if (atomic_compare_exchange_strong_explicit(
             &turn->state, &alone, 0, memory_order_release, memory_order_relaxed))
