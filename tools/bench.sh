@@ -15,3 +15,7 @@ for source in bench/*.c; do
         "build/release/bench/$question"
     fi
 done
+if [ -x build/release/python/pypier ]; then # built with -DPIER_PYTHON=ON
+    echo "== python"
+    bench/python.py build/release/python/pypier
+fi

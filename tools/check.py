@@ -60,6 +60,8 @@ CHECKS = {
     "build_asan_python": build("asan-python"),
     "sanitized": [["tests/conformance/run.py", "--sanitized", "build/asan-python/python/pypier"]],
     "surface": [["tests/conformance/surface.py", PYPIER]],
+    "python_programs": [["tests/conformance/programs.py", PYPIER]],
+    "wheel": [["tests/conformance/wheel.sh"]],
     "arguments": [["tests/conformance/fuzz.py", PYPIER]],
     "addresses": [["tests/conformance/addresses.py", PYPIER, "build/dev/tests/libpython_shim.so"]],
     "build_clang": build("clang"),

@@ -16,7 +16,8 @@ packages_of() {
     run) echo nginx-light ;;
     check) echo g++ clang clang-tidy clang-format libclang-rt-14-dev libunistring-dev python3 ;;
     docs) echo doxygen python3 ;;
-    python) echo python3 python3.11-dev libpython3.11-dev libpython3.11-testsuite ;;
+    python) echo python3 python3.11-dev libpython3.11-dev libpython3.11-testsuite python3-pip \
+        python3-setuptools python3-wheel ;;
     bench) echo valgrind strace python3 ;;
     *)
         echo "setup.sh: no group is called $1" >&2

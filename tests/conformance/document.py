@@ -47,6 +47,11 @@ or one suite, or a program:
 
     tests/conformance/run.py build/release/python/pypier test_asyncore
     build/release/python/pypier -m http.server
+
+or the wheel, with Debian's pip and setuptools:
+
+    pip wheel --no-build-isolation --no-deps .
+    python3 -m pier SCRIPT
 """
 
 
