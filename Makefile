@@ -30,7 +30,7 @@ check: ## everything else that a change must pass
 	@JOBS=$(JOBS) tools/check.py
 
 soak: ## the long form of the fault runs, until they end
-	@tools/setup.sh build test check
+	@tools/setup.sh build test check python
 	@JOBS=$(JOBS) tools/check.py --soak
 
 conformance: ## CPython's own test suites over pier, as root; writes docs/conformance.md

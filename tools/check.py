@@ -138,7 +138,9 @@ def faults(soak):
 def main(arguments):
     JUNIT.mkdir(parents=True, exist_ok=True)
     if arguments == ["--soak"]:
-        return run({"build_dev": build("dev"), **faults(soak=True)}, JUNIT / "soak.xml")
+        long = {name: CHECKS[name] for name in ("build_dev", "build_release")}
+        arguments = [["tests/conformance/fuzz.py", PYPIER, "--soak"]]
+        return run({**long, **faults(soak=True), "arguments": arguments}, JUNIT / "soak.xml")
     known = {**CHECKS, **faults(soak=False)}
     if unknown := [name for name in arguments if name not in known]:
         print(f"no such check: {' '.join(unknown)}; there are: {' '.join(known)}")

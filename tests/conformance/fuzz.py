@@ -174,7 +174,7 @@ def compare(pypier, seed):
 def main(arguments):
     soak = "--soak" in arguments
     pypier, *seeds = [a for a in arguments if a != "--soak"]
-    seeds = [int(s) for s in seeds] or (range(1, 100) if soak else [1])
+    seeds = [int(s) for s in seeds] or range(1, 100 if soak else 5)
     return any([compare(str(pathlib.Path(pypier).resolve()), seed) for seed in seeds])
 
 
