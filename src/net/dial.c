@@ -170,14 +170,12 @@ static int start_due(struct dial *d, struct pier__candidates *candidates)
     return 0;
 }
 
-/* An attempt ended: the socket, or 0, and the next one may begin at once. */
+/* An attempt ended, as poll says: the socket, or 0, and the next one may begin at once. */
 static int settle(struct dial *d, size_t i)
 {
     struct attempt a = d->attempts[i];
-    int err = 0;
-    socklen_t size = sizeof err;
-    int asked = pier__seam->getsockopt(a.fd, SOL_SOCKET, SO_ERROR, &err, &size);
-    int code = asked < 0 ? asked : -err;
+    int code = pier__connect_outcome(a.fd, &a.to->sa.any, a.to->length);
+    if (code == -EINPROGRESS) return 0;
     if (code == 0 && is_own_peer(d, a.fd)) code = -ECONNREFUSED;
     if (code == 0) {
         d->attempts[i].fd = -1; /* nobody's any more */

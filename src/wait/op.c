@@ -6,17 +6,38 @@
 #include <errno.h>
 #include <signal.h>
 
-/* connect(2) is called once; from then on the outcome lies in SO_ERROR. */
-static int64_t connect_try(struct pier__op *op)
+/* What came of a connect that is under way, in the families that have no better way of asking. */
+static int64_t ask_outcome(int fd)
 {
-    if (!op->connecting)
-        return pier__seam->connect(op->fd, op->with.out.addr, op->with.out.addrlen);
     int err = 0;
     socklen_t len = sizeof err;
-    int failed = pier__seam->getsockopt(op->fd, SOL_SOCKET, SO_ERROR, &err, &len);
+    int failed = pier__seam->getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
     if (failed < 0) return failed;
     if (len != sizeof err) return -EINVAL;
     return err == EISCONN ? 0 : -err;
+}
+
+int pier__connect_outcome(int fd, const struct sockaddr *addr, socklen_t length)
+{
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+    int err = pier__seam->connect(fd, addr, length);
+    switch (err) {
+    case -EISCONN: return 0;
+    case -EALREADY:
+    case -EINTR: return -EINPROGRESS;
+    case -EINPROGRESS: /* a new one: a shutdown had ended the first */
+        (void)pier__seam->connect(fd, &nobody, sizeof nobody);
+        return -ECONNABORTED;
+    default: return err;
+    }
+}
+
+static int64_t connect_try(struct pier__op *op)
+{
+    const struct sockaddr *addr = op->with.out.addr;
+    if (!op->connecting) return pier__seam->connect(op->fd, addr, op->with.out.addrlen);
+    if (addr->sa_family != AF_INET && addr->sa_family != AF_INET6) return ask_outcome(op->fd);
+    return pier__connect_outcome(op->fd, addr, op->with.out.addrlen);
 }
 
 static bool holds_pipe(const sigset_t *set) { return sigismember(set, SIGPIPE) == 1; }

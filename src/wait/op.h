@@ -35,7 +35,7 @@ struct pier__op {
     int fd;
     int flags;
     bool stream;             /* the readable mark means something */
-    bool connecting;         /* a connect is under way: its next try asks SO_ERROR */
+    bool connecting;         /* a connect is under way: its next try asks what came of it */
     struct pier__life *life; /* NULL: a bare descriptor, never woken */
     int64_t timeout;         /* the longest wait in ns; 0: none, PIER_NEVER: no limit */
     pier_time deadline;      /* the point beyond which nothing is done at all */
@@ -75,5 +75,12 @@ int64_t pier__op_try(struct pier__op *op, bool wait);
 
 /* What to wait for when that said -EAGAIN: POLLIN or POLLOUT. */
 short pier__op_events(const struct pier__op *op);
+
+/*
+ * What came of an IP connect that was under way: 0, -EINPROGRESS if it still is, or why it failed. It is asked by
+ * connecting again, which leaves the socket ready for another connect. After SO_ERROR the kernel would keep that
+ * waiting: a refused socket's next connect says -ECONNABORTED, and a connected one's 0 instead of -EISCONN.
+ */
+int pier__connect_outcome(int fd, const struct sockaddr *addr, socklen_t length);
 
 #endif
