@@ -274,6 +274,7 @@ static int connect_in(
                  (limit != PIER_NEVER || !(entry->life.wakes & PIER__WAKES_CONNECT));
     int was = waits ? pier__is_nonblock(entry, use->fd) : 1;
     if (was < 0) return was;
+    if (entry && pier__life_closing(&entry->life)) return -ECANCELED; /* during the look-up, say */
     /* An adopted O_NONBLOCK descriptor without a limit behaves as its owner left it. */
     if (waits && was && limit == PIER_NEVER) op.timeout = 0;
     int err = was ? 0 : pier__set_nonblock(entry, use->fd, true);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/time.h>
 
 #define TYPE_FLAGS (SOCK_NONBLOCK | SOCK_CLOEXEC)
 
@@ -209,13 +210,25 @@ int pier_detach(int s)
     return (int)pier__sock_failed("detach", s, NULL, NULL, fd);
 }
 
+/*
+ * End the calls that block on it. What shutdown(2) does lasts, so it meets those too that are only about to
+ * begin, except a connect, which does not look at it: that one gives up by a time-out.
+ */
+static void shut_down(const struct pier__entry *entry, int fd)
+{
+    const struct timeval at_once = {.tv_usec = 1};
+    if (entry->life.wakes & PIER__WAKES_CONNECT && entry->type == SOCK_STREAM)
+        (void)pier__seam->setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &at_once, sizeof at_once);
+    pier__seam->shutdown(fd, SHUT_RDWR);
+}
+
 /* Wake whoever waits on a closing descriptor. A listener is not shut down: forks share it, and its
  * waiters all wait beside their wake descriptors. */
 static void wake_waiters(struct pier__entry *entry, int fd)
 {
     int listening = 0;
     if (entry->life.wakes) (void)pier__ask_int(fd, SO_ACCEPTCONN, &listening);
-    if (entry->life.wakes && !listening) pier__seam->shutdown(fd, SHUT_RDWR);
+    if (entry->life.wakes && !listening) shut_down(entry, fd);
     pier__life_wake(&entry->life);
 }
 
