@@ -8,6 +8,7 @@
 #include <pier.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -64,4 +65,51 @@ TEST(waiting_beside_the_wake_descriptor_costs_no_system_call_more)
     assert_int_equal(pier_close(s), 0);
     assert_int_equal(pier_close(client), 0);
     assert_int_equal(pier_close(listener), 0);
+}
+
+/* A thread stays inside a call until it is let go. */
+static atomic_bool inside, let_go;
+
+static ssize_t recv_until_let_go(int fd, void *buf, size_t len, int flags)
+{
+    atomic_store(&inside, true);
+    while (!atomic_load(&let_go))
+        test_sleep(0.001);
+    return seams_below()->recv(fd, buf, len, flags);
+}
+
+static void *receive(void *arg)
+{
+    char byte;
+    assert_int_equal(pier_recv(*(int *)arg, &byte, 1, 0), -ECANCELED);
+    return NULL;
+}
+
+static void is_closed(void *arg)
+{
+    int s = *(int *)arg;
+    assert_false(scene_open(s));
+    assert_int_equal(pier_close(s), -EBADF);
+    assert_int_equal(pier_birth(s), 0);
+}
+
+/* The thread that was to close it as the last one out is not in the child. */
+TEST(socket_that_is_closing_is_closed_in_a_forked_child)
+{
+    int pair[2];
+    scene_pair("tcp", pair);
+    seams_install();
+    seams_replace(recv, recv_until_let_go);
+    pthread_t thread = test_thread(receive, &pair[0]);
+    while (!atomic_load(&inside))
+        test_sleep(0.001);
+    assert_int_equal(pier_close(pair[0]), 0);
+    assert_true(scene_open(pair[0]));
+    assert_int_equal(in_child(is_closed, &pair[0]), 0);
+    assert_true(scene_open(pair[0]));
+    atomic_store(&let_go, true);
+    test_join(thread);
+    seams_remove();
+    assert_false(scene_open(pair[0]));
+    assert_int_equal(pier_close(pair[1]), 0);
 }

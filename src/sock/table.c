@@ -34,11 +34,15 @@ static void before_fork(void)
     }
 }
 
-/* The child has one thread: whoever else was inside is gone, and so is every wait and turn. */
+/*
+ * The child has one thread: whoever else was inside is gone, and so is every wait and turn. If that was to
+ * close the descriptor as the last one out, it is closed now.
+ */
 static void after_fork(void)
 {
     pier__life_unlock();
-    for (int s = 0, end = atomic_load(&highest); s <= end; s++) {
+    const int end = atomic_load(&highest);
+    for (int s = 0; s <= end; s++) {
         struct pier__entry *entry = pier__entry_at(s);
         if (!entry || !atomic_load(&entry->life.state)) continue;
         pier__life_after_fork(&entry->life);
@@ -48,6 +52,10 @@ static void after_fork(void)
         entry->stoppers = 0;
     }
     pier__thread_reenter();
+    for (int s = 0; s <= end; s++) {
+        struct pier__entry *entry = pier__entry_at(s);
+        if (entry && pier__life_closing(&entry->life)) (void)pier__entry_bury(entry, s);
+    }
 }
 
 static void watch_forks(void) { pthread_atfork(before_fork, pier__life_unlock, after_fork); }
