@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/seam.h"
 #include "harness.h"
 #include "scene.h"
 #include "seams.h"
@@ -111,5 +112,54 @@ TEST(socket_that_is_closing_is_closed_in_a_forked_child)
     test_join(thread);
     seams_remove();
     assert_false(scene_open(pair[0]));
+    assert_int_equal(pier_close(pair[1]), 0);
+}
+
+/* The memory of a read buffer is exchanged, and in the middle of that somebody forks. */
+static struct pier__seam slow_release;
+
+static void release_slowly(void *pointer)
+{
+    pier__seam_system.release(pointer);
+    if (pointer) atomic_store(&inside, true);
+    while (pointer && !atomic_load(&let_go))
+        test_sleep(0.001);
+}
+
+static void *read_a_long_line(void *arg)
+{
+    static char line[20000];
+    pier__seam = &slow_release;
+    assert_int_equal(pier_recv_line(*(int *)arg, line, sizeof line), 10000);
+    pier__seam = &pier__seam_system;
+    return NULL;
+}
+
+static void can_be_read_and_closed(void *arg)
+{
+    int s = *(int *)arg;
+    char bytes[10];
+    assert_int_equal(pier_pending(s), 0);
+    assert_int_equal(pier_recv(s, bytes, sizeof bytes, MSG_DONTWAIT | MSG_PEEK), sizeof bytes);
+    assert_int_equal(pier_close(s), 0);
+}
+
+TEST(forked_child_does_not_trust_a_buffer_that_another_thread_was_changing)
+{
+    static char line[10000];
+    int pair[2];
+    scene_pair("tcp", pair);
+    slow_release = pier__seam_system;
+    slow_release.release = release_slowly;
+    memset(line, 'x', sizeof line);
+    line[sizeof line - 1] = '\n';
+    assert_int_equal(pier_sendall(pair[1], line, sizeof line, 0), sizeof line);
+    pthread_t thread = test_thread(read_a_long_line, &pair[0]);
+    while (!atomic_load(&inside))
+        test_sleep(0.001);
+    assert_int_equal(in_child(can_be_read_and_closed, &pair[0]), 0);
+    atomic_store(&let_go, true);
+    test_join(thread);
+    assert_int_equal(pier_close(pair[0]), 0);
     assert_int_equal(pier_close(pair[1]), 0);
 }

@@ -88,7 +88,13 @@ void pier__buffer_after_fork(struct pier__entry *entry)
 {
     struct pier__buffer *b = buffer_of(entry);
     if (!b) return;
-    pthread_mutex_init(&b->lock, NULL);
+    if (pthread_mutex_trylock(&b->lock) == 0) {
+        pthread_mutex_unlock(&b->lock);
+    } else { /* what another thread was changing may be half changed; it is that thread's to read */
+        *b = (struct pier__buffer){.taken = b->taken};
+        pthread_mutex_init(&b->lock, NULL);
+        pier__mark_special(entry, PIER__HAS_BUFFER, false);
+    }
     b->filling = false;
 }
 
