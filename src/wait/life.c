@@ -40,6 +40,9 @@ void pier__life_wake(struct pier__life *life)
 
 void pier__life_after_fork(struct pier__life *life)
 {
-    atomic_fetch_and(&life->state, ~PIER__INSIDE);
+    int64_t was = atomic_load(&life->state);
+    bool grave = (was & (PIER__OPEN | PIER__CLOSING)) == PIER__CLOSING;
+    atomic_store(
+        &life->state, grave ? 0 : was & ~PIER__INSIDE); /* nobody is left to clear a grave */
     life->waiters = NULL;
 }
