@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "scene.h"
 
+#include "base/seam.h"
 #include "harness.h"
 
 #include <errno.h>
@@ -228,6 +229,12 @@ void scene_catch_signals(void)
 void scene_signal(struct scene_call *call)
 {
     assert_int_equal(syscall(SYS_tgkill, getpid(), atomic_load(&call->tid), SIGUSR1), 0);
+}
+
+bool scene_race_goes_on(int rounds, int wanted, pier_time start)
+{
+    return rounds < wanted &&
+           (rounds < wanted / 100 || pier__seam_system.now() - start < 5 * PIER_SECOND);
 }
 
 void scene_signal_storm(bool on)

@@ -70,6 +70,12 @@ void scene_signal(struct scene_call *call);
 void scene_catch_signals(void);
 int scene_signals_caught(void);
 
+/*
+ * Whether a race goes on, which has had `rounds` since `start`: until it has had `wanted`, on a machine that has
+ * no time for it until five seconds have passed, but a hundredth of the rounds it gets in any case.
+ */
+bool scene_race_goes_on(int rounds, int wanted, pier_time start);
+
 /* SIGALRM every millisecond until it is called with false. */
 void scene_signal_storm(bool on);
 

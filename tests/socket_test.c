@@ -11,6 +11,7 @@
 #include <math.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -503,7 +504,10 @@ static void *close_what_comes(void *arg)
     struct detach_race *race = arg;
     for (int seen = 0; !atomic_load(&race->over);) {
         int round = atomic_load(&race->round);
-        if (round == seen) continue;
+        if (round == seen) {
+            sched_yield();
+            continue;
+        }
         seen = round;
         int s = atomic_load(&race->socket);
         int err = pier_close(s);
@@ -517,7 +521,8 @@ TEST(detach_and_close_cannot_both_succeed)
 {
     struct detach_race race = {0};
     pthread_t closer = test_thread(close_what_comes, &race);
-    for (int round = 1; round <= 5000; round++) {
+    pier_time start = pier_now();
+    for (int round = 1; scene_race_goes_on(round - 1, 5000, start); round++) {
         int s = pier_socket(AF_UNIX, SOCK_STREAM, 0);
         atomic_store(&race.socket, s);
         atomic_store(&race.round, round);
@@ -525,8 +530,8 @@ TEST(detach_and_close_cannot_both_succeed)
         }
         int got = pier_detach(s);
         int theirs;
-        while ((theirs = atomic_load(&race.socket)) >= 0) {
-        }
+        while ((theirs = atomic_load(&race.socket)) >= 0)
+            sched_yield();
         assert_true((got == s) != (theirs == -2));
         assert_int_equal(scene_open(s), got == s);
         if (got == s) close(s);
