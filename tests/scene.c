@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,14 +91,31 @@ int scene_udp(pier_addr *out_addr)
     return s;
 }
 
+/* The ports that the kernel chooses itself begin far above; one of those might be a stranger's by now. */
 pier_addr scene_nobody(void)
 {
-    pier_addr addr;
-    int s = pier_socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(pier_bind(s, pier_inet("127.0.0.1", 0)), 0);
-    assert_int_equal(pier_getsockname(s, &addr), 0);
-    assert_int_equal(pier_close(s), 0);
-    return addr;
+    for (int port = 10000 + (int)getpid() % 10000;; port++) {
+        pier_addr addr = pier_inet("127.0.0.1", port);
+        int s = pier_socket(AF_INET, SOCK_STREAM, 0);
+        int err = pier_bind(s, addr);
+        assert_int_equal(pier_close(s), 0);
+        if (err == 0) return addr;
+        assert_int_equal(err, -EADDRINUSE);
+    }
+}
+
+/*
+ * What a TCP socket holds moves on to its peer for a while, and each acknowledgement makes room again,
+ * or a larger buffer even. But the peer has room for a small part of it only: with a limit below
+ * the rest there is none however late the acknowledgements come.
+ */
+static void keep_full(int s)
+{
+    int protocol = 0, least = 1;
+    socklen_t len = sizeof protocol;
+    assert_int_equal(getsockopt(s, SOL_SOCKET, SO_PROTOCOL, &protocol, &len), 0);
+    if (protocol != IPPROTO_TCP) return;
+    assert_int_equal(setsockopt(s, SOL_SOCKET, SO_SNDBUF, &least, sizeof least), 0);
 }
 
 size_t scene_fill(int s)
@@ -109,6 +127,7 @@ size_t scene_fill(int s)
     assert_int_equal(errno, EAGAIN);
     for (ssize_t n; (n = send(s, bytes, 1, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0;)
         all += (size_t)n;
+    keep_full(s);
     return all;
 }
 

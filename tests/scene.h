@@ -23,10 +23,13 @@ int scene_listener(pier_addr *out_addr);
 /* A datagram socket bound to 127.0.0.1, and where. */
 int scene_udp(pier_addr *out_addr);
 
-/* A port of 127.0.0.1 on which nobody listens. */
+/* A port of 127.0.0.1 on which nobody listens, nor will: the kernel gives it to nobody unasked. */
 pier_addr scene_nobody(void);
 
-/* Send until no more goes. Returns how many bytes that was. */
+/*
+ * Send until no more goes, and see to it that no more will before the peer has received. Returns
+ * how many bytes that was. A TCP socket has next to no buffer of its own afterwards.
+ */
 size_t scene_fill(int s);
 
 /* Receive what is there. Returns how many bytes that was. */
