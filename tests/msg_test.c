@@ -406,6 +406,7 @@ TEST(odd_answers_to_messages_are_told)
 static ssize_t recvmsg_and_close(int fd, struct msghdr *msg, int flags)
 {
     ssize_t n = seams_below()->recvmsg(fd, msg, flags);
+    if (n < 0) return n; /* noise */
     assert_int_equal(pier_close(fd), 0);
     return n;
 }
