@@ -268,7 +268,7 @@ void stub_dns_start(const struct stub_name *names, size_t count)
 {
     test_in_netns();
     put_over("/etc/resolv.conf", "resolv.conf",
-        "nameserver 127.0.0.1\noptions timeout:1 attempts:1 no-reload\n");
+        "nameserver 127.0.0.1\noptions timeout:1 attempts:2 no-reload\n");
     put_over("/etc/hosts", "hosts", "127.0.0.1 localhost\n::1 localhost\n");
     put_over("/etc/nsswitch.conf", "nsswitch.conf",
         "hosts: files dns\nservices: files\nprotocols: files\n");

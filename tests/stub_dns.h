@@ -17,7 +17,8 @@
  *     …
  *     stub_dns_stop();
  *
- * Names that are not listed do not exist (NXDOMAIN). The resolver asks once and gives up after a second.
+ * Names that are not listed do not exist (NXDOMAIN). The resolver gives up after two seconds,
+ * and asks again after one: an answer may be late because the machine has other work.
  */
 enum stub_how {
     STUB_ANSWERS,   /* with what is listed, or with no records of that type */
