@@ -40,7 +40,7 @@ class Random(random.Random):
                             "".join(self.choices("019.:%x-\u00df ", k=self.randrange(8)))])
 
     def data(self):
-        return self.choice([b"", b"x", b"\0", b"1234", b"\x7f\0\0\1", b"\1\0\0\0", bytes(16), b"127.0.0.1", b"/x",
+        return self.choice([b"", b"x", b"\0", b"1234", b"\x7f\0\0\1", b"\1\0\0\0", bytes(16), b"127.0.0.1", b"/proc/x",
                             b"y" * 200, self.randbytes(self.randrange(12))])
 
     def buffer(self):
