@@ -4,11 +4,14 @@
 
     tools/summary.py build/junit [MORE_FAILURES]
 
-Fails when a unit failed, or none passed.
+Before that, each unit that failed and the end of what it said. Fails when a unit failed, or none passed.
 """
 import pathlib
 import sys
 import xml.etree.ElementTree as ET
+
+LINES = 30  # of what a failed unit said
+UNITS = 20  # that are shown in full: when everything fails it is for one reason
 
 
 def outcome(case):
@@ -19,8 +22,16 @@ def outcome(case):
     return "failed" if case.get("status") == "fail" else "passed"
 
 
+def end_of(case):
+    """The last lines that a unit said, and why it counts as failed if there are none."""
+    why = [part.get("message", "") for part in case if part.tag in ("failure", "error")]
+    said = (case.findtext("system-out") or "").rstrip().splitlines()[-LINES:]
+    return [*filter(None, why), *said]
+
+
 def main():
     counts = {"passed": 0, "failed": int(sys.argv[2]) if len(sys.argv) > 2 else 0, "skipped": 0}
+    failed = []
     for path in sorted(pathlib.Path(sys.argv[1]).glob("*.xml")):
         try:
             cases = list(ET.parse(path).iter("testcase"))
@@ -32,7 +43,11 @@ def main():
             what = outcome(case)
             counts[what] += 1
             if what == "failed":
-                print(f"failed: {path.stem}: {case.get('name')}")
+                failed.append((f"{path.stem}: {case.get('name')}", end_of(case)))
+    for name, said in failed[:UNITS]:
+        print(f"\nfailed: {name}", *said, sep="\n    ")
+    for name, _ in failed[UNITS:]:
+        print(f"failed: {name}")
     print("{passed} passed, {failed} failed, {skipped} skipped".format(**counts), flush=True)
     return bool(counts["failed"]) or not counts["passed"]
 
