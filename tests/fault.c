@@ -287,6 +287,22 @@ static void fault_release(void *pointer)
     SYSTEM.release(pointer);
 }
 
+static int fault_mmap(size_t size, int protection, int flags, int fd, off_t offset, void **out)
+{
+    if (fails("mmap")) return -ENOMEM;
+    int err = SYSTEM.mmap(size, protection, flags, fd, offset, out);
+    if (err == 0) atomic_fetch_add(&blocks, 1);
+    return err;
+}
+
+/* Failing means that the addresses are not free again; who asked has no use for them either way. */
+static int fault_munmap(void *start, size_t size)
+{
+    atomic_fetch_sub(&blocks, 1);
+    int err = SYSTEM.munmap(start, size);
+    return fails("munmap") ? -ENOMEM : err;
+}
+
 /* What cannot fail, or whose failure changes nothing. */
 
 static pier_time fault_now(void) { return SYSTEM.now(); }
@@ -294,6 +310,8 @@ static pier_time fault_now(void) { return SYSTEM.now(); }
 static int fault_thread_name(const char *name) { return SYSTEM.thread_name(name); }
 
 static void fault_forget_resolver(void) { SYSTEM.forget_resolver(); }
+
+static int fault_raise(int signal) { return SYSTEM.raise(signal); }
 
 static pid_t fault_getpid(void) { return SYSTEM.getpid(); }
 
@@ -336,6 +354,10 @@ FAILS(int, if_indextoname, ENXIO, (unsigned index, char name[static 16]), (index
 FAILS(ssize_t, random, EIO, (void *buf, size_t len), (buf, len))
 FAILS(int, thread, EAGAIN, (pthread_t *out, const pthread_attr_t *attr, void *(*start)(void *), void *arg), (out, attr, start, arg))
 FAILS(int, signal_mask, EINVAL, (int how, const sigset_t *set, sigset_t *old), (how, set, old))
+FAILS(int, madvise, EINVAL, (void *start, size_t size, int advice), (start, size, advice))
+FAILS(int, mprotect, ENOMEM, (void *start, size_t size, int protection), (start, size, protection))
+FAILS(int, sigaction, EINVAL, (int signal, const struct sigaction *action, struct sigaction *old), (signal, action, old))
+FAILS(int, sigaltstack, ENOMEM, (const stack_t *stack, stack_t *old), (stack, old))
 FAILS(int, sigpending, EINVAL, (sigset_t *out), (out))
 FAILS(int, sigtimedwait, EINVAL, (const sigset_t *set, siginfo_t *info, const struct timespec *timeout), (set, info, timeout))
 /* clang-format on */
@@ -393,6 +415,10 @@ const struct pier__seam fault_seam = {
     .if_indextoname = fault_if_indextoname,
     .allocate = fault_allocate,
     .release = fault_release,
+    .mmap = fault_mmap,
+    .munmap = fault_munmap,
+    .madvise = fault_madvise,
+    .mprotect = fault_mprotect,
     .random = fault_random,
     .thread = fault_thread,
     .signal_mask = fault_signal_mask,
@@ -403,6 +429,9 @@ const struct pier__seam fault_seam = {
     .now = fault_now,
     .thread_name = fault_thread_name,
     .forget_resolver = fault_forget_resolver,
+    .sigaction = fault_sigaction,
+    .sigaltstack = fault_sigaltstack,
+    .raise = fault_raise,
     .getpid = fault_getpid,
     .getenv = fault_getenv,
 };

@@ -91,10 +91,19 @@ SLOT(int, chmod, (const char *path, mode_t mode), (path, mode))
 SLOT(int, unlink, (const char *path), (path))
 SLOT(ssize_t, readlink, (const char *path, char *buf, size_t size), (path, buf, size))
 SLOT(ssize_t, getdents, (int fd, void *buf, size_t size), (fd, buf, size))
+SLOT(int, mmap, (size_t size, int protection, int flags, int fd, off_t offset, void **out),
+    (size, protection, flags, fd, offset, out))
+SLOT(int, munmap, (void *start, size_t size), (start, size))
+SLOT(int, madvise, (void *start, size_t size, int advice), (start, size, advice))
+SLOT(int, mprotect, (void *start, size_t size, int protection), (start, size, protection))
 SLOT(ssize_t, random, (void *buf, size_t len), (buf, len))
 SLOT(int, signal_mask, (int how, const sigset_t *set, sigset_t *old), (how, set, old))
 SLOT(int, sigtimedwait, (const sigset_t *set, siginfo_t *info, const struct timespec *timeout),
     (set, info, timeout))
+SLOT(int, sigaction, (int signal, const struct sigaction *action, struct sigaction *old),
+    (signal, action, old))
+SLOT(int, sigaltstack, (const stack_t *stack, stack_t *old), (stack, old))
+SLOT(int, raise, (int signal), (signal))
 SLOT(pid_t, getpid, (void), ())
 SLOT(int, gethostname, (char *buf, size_t size), (buf, size))
 SLOT(int, thread, (pthread_t * out, const pthread_attr_t *attr, void *(*start)(void *), void *arg),

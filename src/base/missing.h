@@ -5,6 +5,7 @@
 #include <pier/addr.h>
 
 #include <stdint.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 /*
@@ -149,6 +150,10 @@ _Static_assert(sizeof(struct pier__sockaddr_sco) == 8, "as in the kernel");
 #endif
 #ifndef ALG_SET_KEY_BY_KEY_SERIAL
 #    define ALG_SET_KEY_BY_KEY_SERIAL 7
+#endif
+
+#ifndef MADV_GUARD_INSTALL
+#    define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
 #endif
 
 #ifndef HCI_DATA_DIR

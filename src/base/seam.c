@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
@@ -342,6 +343,32 @@ static int sys_if_indextoname(unsigned index, char name[static 16])
     return if_indextoname(index, name) ? 0 : -errno;
 }
 
+static int sys_mmap(size_t size, int protection, int flags, int fd, off_t offset, void **out)
+{
+    void *start = mmap(NULL, size, protection, flags, fd, offset);
+    if (start == MAP_FAILED) return -errno;
+    *out = start;
+    return 0;
+}
+
+static int sys_munmap(void *start, size_t size)
+{
+    int n = munmap(start, size);
+    return SAID(n);
+}
+
+static int sys_madvise(void *start, size_t size, int advice)
+{
+    int n = madvise(start, size, advice);
+    return SAID(n);
+}
+
+static int sys_mprotect(void *start, size_t size, int protection)
+{
+    int n = mprotect(start, size, protection);
+    return SAID(n);
+}
+
 static ssize_t sys_random(void *buf, size_t len)
 {
     ssize_t n = getrandom(buf, len, 0);
@@ -371,6 +398,20 @@ static int sys_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct t
     int n = sigtimedwait(set, info, timeout);
     return SAID(n);
 }
+
+static int sys_sigaction(int signal, const struct sigaction *action, struct sigaction *old)
+{
+    int n = sigaction(signal, action, old);
+    return SAID(n);
+}
+
+static int sys_sigaltstack(const stack_t *stack, stack_t *old)
+{
+    int n = sigaltstack(stack, old);
+    return SAID(n);
+}
+
+static int sys_raise(int signal) { return -raise(signal); }
 
 static const char *sys_getenv(const char *name) { return secure_getenv(name); }
 
@@ -430,6 +471,10 @@ const struct pier__seam pier__seam_system = {
     .if_indextoname = sys_if_indextoname,
     .allocate = realloc,
     .release = free,
+    .mmap = sys_mmap,
+    .munmap = sys_munmap,
+    .madvise = sys_madvise,
+    .mprotect = sys_mprotect,
     .now = sys_now,
     .random = sys_random,
     .thread = sys_thread,
@@ -437,6 +482,9 @@ const struct pier__seam pier__seam_system = {
     .signal_mask = sys_signal_mask,
     .sigpending = sys_sigpending,
     .sigtimedwait = sys_sigtimedwait,
+    .sigaction = sys_sigaction,
+    .sigaltstack = sys_sigaltstack,
+    .raise = sys_raise,
     .getpid = getpid,
     .getenv = sys_getenv,
 };

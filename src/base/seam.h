@@ -102,6 +102,10 @@ struct pier__seam {
     /* memory, time, chance, threads, the process */
     void *(*allocate)(void *old, size_t size); /* realloc(3); NULL when there is none */
     void (*release)(void *pointer);
+    int (*mmap)(size_t size, int protection, int flags, int fd, off_t offset, void **out);
+    int (*munmap)(void *start, size_t size);
+    int (*madvise)(void *start, size_t size, int advice);
+    int (*mprotect)(void *start, size_t size, int protection);
     pier_time (*now)(void); /* CLOCK_MONOTONIC */
     ssize_t (*random)(void *buf, size_t len);
     int (*thread)(pthread_t *out, const pthread_attr_t *attr, void *(*start)(void *), void *arg);
@@ -109,6 +113,9 @@ struct pier__seam {
     int (*signal_mask)(int how, const sigset_t *set, sigset_t *old);
     int (*sigpending)(sigset_t *out);
     int (*sigtimedwait)(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
+    int (*sigaction)(int signal, const struct sigaction *action, struct sigaction *old);
+    int (*sigaltstack)(const stack_t *stack, stack_t *old);
+    int (*raise)(int signal);
     pid_t (*getpid)(void);
     const char *(*getenv)(const char *name); /* secure_getenv(3) */
 };
