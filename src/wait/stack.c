@@ -141,8 +141,7 @@ static int find_stack(
     int err = kind->slabs ? 0 : add_slab(kind, size);
     if (err < 0) return err;
     struct pier__stack_slab *slab = kind->slabs;
-    /* Slabs are added to an empty list only, so one at most has no cold stack, but room. It comes last. */
-    if (!slab->cold && slab->next) slab = slab->next;
+    /* Slabs are added to an empty list only, so the one that may have no cold stack, but room, comes last. */
     if (!slab->cold) err = cut_stack(stacks, slab, size);
     if (err < 0) {
         if (slab->cut > 0) return err;
@@ -169,6 +168,7 @@ int pier__stack_take(struct pier__stacks *stacks, size_t size, struct pier__stac
         int err = find_stack(stacks, kind, &cell);
         if (err < 0) return err;
     }
+    kind->taken++;
     *out = (struct pier__stack){cell->bottom, size_of(stacks, kind), cell};
     return 0;
 }
@@ -189,28 +189,36 @@ static void cool(struct pier__stack_kind *kind, struct pier__stack_cell *cell, s
     (void)pier__seam->madvise(cell->bottom, size, MADV_DONTNEED);
 }
 
+static void cool_one(struct pier__stack_kind *kind, size_t size)
+{
+    struct pier__stack_cell *cell = kind->hot;
+    kind->hot = cell->next;
+    kind->hot_count--;
+    cool(kind, cell, size);
+}
+
 void pier__stack_give(struct pier__stacks *stacks, struct pier__stack *stack)
 {
     struct pier__stack_kind *kind = &stacks->kinds[kind_of(stack->size)];
     pier__switch_forget(stack->bottom, stack->size);
-    if (PIER_UNLIKELY(kind->hot_count >= PIER__STACK_HOT_BYTES / stack->size)) {
-        cool(kind, stack->cell, stack->size);
-        return;
-    }
+    kind->taken--;
     stack->cell->next = kind->hot;
     kind->hot = stack->cell;
     kind->hot_count++;
+    if (PIER_LIKELY(kind->hot_count <= PIER__STACK_HOT_BYTES / stack->size)) return;
+    /* Two for one: what may stay has shrunk, too. */
+    for (int i = 0; i < 2; i++) {
+        if (kind->hot_count > PIER__STACK_HOT_BYTES / stack->size &&
+            kind->hot_count > kind->taken / 4)
+            cool_one(kind, stack->size);
+    }
 }
 
 void pier__stacks_free(struct pier__stacks *stacks)
 {
     for (size_t i = 0; i < PIER_COUNT(stacks->kinds); i++) {
         struct pier__stack_kind *kind = &stacks->kinds[i];
-        while (kind->hot) {
-            struct pier__stack_cell *cell = kind->hot;
-            kind->hot = cell->next;
-            cool(kind, cell, size_of(stacks, kind));
-        }
-        kind->hot_count = 0;
+        while (kind->hot)
+            cool_one(kind, size_of(stacks, kind));
     }
 }

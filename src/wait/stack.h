@@ -14,8 +14,8 @@
  * split the mapping either, thanks to MADV_GUARD_INSTALL (Linux 6.13). Older kernels get mprotect(2), which does; there
  * some 32,000 stacks are the most, and the next one is -ENOMEM.
  *
- * A stack costs the pages that were touched. Of the free ones, those given back last keep their pages for the
- * next task (hot); the others return them to the kernel (cold), and a slab that is all cold is unmapped.
+ * A stack costs the pages that were touched. Of the free ones, some keep their pages for the next
+ * task (hot); the others return them to the kernel (cold), and a slab that is all cold is unmapped.
  */
 #define PIER_STACK_SIZE 65536 /* the usual one */
 
@@ -32,8 +32,11 @@
 /* Memory that cannot be touched, below each stack. It costs no memory, only addresses. */
 #define PIER__STACK_GUARD 65536
 
-/* How many bytes of stacks of a size stay hot, in whole stacks. */
-#define PIER__STACK_HOT_BYTES ((size_t)4 << 20)
+/*
+ * Of the free stacks of a size so many stay hot: this many bytes in whole stacks, or a fourth as many as are
+ * taken if that is more. To heat one up again costs as much as a thousand uses of one that is hot.
+ */
+#define PIER__STACK_HOT_BYTES ((size_t)16 << 20)
 
 struct pier__stack {
     char *bottom; /* of what can be used; the guard lies below */
@@ -44,7 +47,7 @@ struct pier__stack {
 /* All stacks of one size. */
 struct pier__stack_kind {
     struct pier__stack_cell *hot; /* last in, first out */
-    size_t hot_count;
+    size_t hot_count, taken;
     struct pier__stack_slab *slabs; /* those that have a cold stack, or room for one more */
 };
 
