@@ -233,10 +233,10 @@ static int mappings(const char *from, const char *to)
 
 static bool kernel_has_guards(void)
 {
-    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_true(page != MAP_FAILED);
-    bool has = madvise(page, 4096, MADV_GUARD_INSTALL) == 0;
-    munmap(page, 4096);
+    char *page = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true((void *)page != MAP_FAILED);
+    bool has = madvise(page, 65536, MADV_GUARD_INSTALL) == 0 && !readable(page);
+    munmap(page, 65536);
     return has;
 }
 
@@ -276,6 +276,25 @@ TEST(guards_are_made_by_mprotect_where_madvise_knows_none)
     give(b);
     pier__stacks_free(&stacks);
     assert_int_equal(seams_calls(munmap), 1);
+    seams_remove();
+}
+
+static int say_yes(void *start, size_t size, int advice)
+{
+    return advice == MADV_GUARD_INSTALL ? 0 : seams_below()->madvise(start, size, advice);
+}
+
+TEST(guards_are_made_by_mprotect_where_madvise_lies)
+{
+    seams_install();
+    seams_replace(madvise, say_yes);
+    struct pier__stack a = take(0), b = take(0);
+    check_guarded(&a);
+    check_guarded(&b);
+    assert_int_equal(seams_calls(mprotect), 2);
+    give(a);
+    give(b);
+    pier__stacks_free(&stacks);
     seams_remove();
 }
 

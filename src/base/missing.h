@@ -152,6 +152,9 @@ _Static_assert(sizeof(struct pier__sockaddr_sco) == 8, "as in the kernel");
 #    define ALG_SET_KEY_BY_KEY_SERIAL 7
 #endif
 
+#ifndef MADV_POPULATE_READ
+#    define MADV_POPULATE_READ 22 /* Linux 5.14 */
+#endif
 #ifndef MADV_GUARD_INSTALL
 #    define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
 #endif

@@ -107,12 +107,21 @@ static void drop_slab(struct pier__stack_slab *slab)
     pier__seam->release(slab);
 }
 
+/* Emulators say yes to every advice: ask whether the guard is there. */
+static bool install_guard(enum pier__stack_guard known, char *start)
+{
+    if (pier__seam->madvise(start, PIER__STACK_GUARD, MADV_GUARD_INSTALL) < 0) return false;
+    return known == PIER__GUARD_LIGHT ||
+           pier__seam->madvise(start, PIER__STACK_GUARD, MADV_POPULATE_READ) == -EFAULT;
+}
+
 static int guard(struct pier__stacks *stacks, char *start)
 {
-    if (!stacks->no_guards) {
-        int err = pier__seam->madvise(start, PIER__STACK_GUARD, MADV_GUARD_INSTALL);
-        if (err == 0) return 0;
-        if (err == -EINVAL) stacks->no_guards = true;
+    if (stacks->guard != PIER__GUARD_HEAVY) {
+        bool light = install_guard(stacks->guard, start);
+        if (stacks->guard == PIER__GUARD_UNKNOWN)
+            stacks->guard = light ? PIER__GUARD_LIGHT : PIER__GUARD_HEAVY;
+        if (light) return 0;
     }
     return pier__seam->mprotect(start, PIER__STACK_GUARD, PROT_NONE) < 0 ? -ENOMEM : 0;
 }

@@ -51,10 +51,17 @@ struct pier__stack_kind {
     struct pier__stack_slab *slabs; /* those that have a cold stack, or room for one more */
 };
 
+/* How guards are made. */
+enum pier__stack_guard {
+    PIER__GUARD_UNKNOWN,
+    PIER__GUARD_LIGHT, /* MADV_GUARD_INSTALL */
+    PIER__GUARD_HEAVY, /* mprotect(2), which makes a mapping of each */
+};
+
 /* Zeroed: empty. */
 struct pier__stacks {
     struct pier__stack_kind kinds[PIER__STACK_MOST_BITS - PIER__STACK_LEAST_BITS + 1];
-    bool no_guards; /* the kernel has no MADV_GUARD_INSTALL */
+    enum pier__stack_guard guard;
 };
 
 /*
