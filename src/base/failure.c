@@ -5,6 +5,7 @@
 #include "base/bits.h"
 #include "base/holder.h"
 #include "base/seam.h"
+#include "base/strand.h"
 #include "base/text.h"
 
 #include <pier/error.h>
@@ -20,19 +21,16 @@
 #define REASON   384
 
 /*
- * Large, and never on a hot path, so memory is taken for it when a call of the thread first fails: of thread-local
+ * Large, and never on a hot path, so memory is taken for it when a call of the strand first fails: of thread-local
  * memory, a program that loads the library by dlopen(3) has only a few hundred bytes left.
  */
-struct record {
+struct pier__record {
     struct pier__failure last;
     char sentence[SENTENCE];
 };
 
-static _Thread_local struct record *own;
-static _Thread_local uint64_t returned[4]; /* a bit for each errno that a failed call returned */
-
-/* For threads that could not get memory for their own: their words may mix, no more. */
-static struct record spare;
+/* For strands that could not get memory for their own: their words may mix, no more. */
+static struct pier__record spare;
 
 static pthread_key_t at_exit;
 static pthread_once_t at_exit_once = PTHREAD_ONCE_INIT;
@@ -40,26 +38,43 @@ static bool has_key;
 
 static void thread_ends(void *record)
 {
-    own = NULL;
+    pier__strand()->failed = NULL;
     pier__seam->release(record);
 }
 
 static void make_key(void) { has_key = pthread_key_create(&at_exit, thread_ends) == 0; }
 
-static struct record *take_record(void)
+/* A thread's goes when the thread ends; a task's, when its loop says so. */
+static bool keep(struct pier__record *record)
 {
+    if (pier__strand_of_task) return true;
     pthread_once(&at_exit_once, make_key);
-    struct record *record = has_key ? pier__allocate_zeroed(1, sizeof *record) : NULL;
+    return has_key && pthread_setspecific(at_exit, record) == 0;
+}
+
+static struct pier__record *take_record(struct pier__strand *strand)
+{
+    struct pier__record *record = pier__allocate_zeroed(1, sizeof *record);
     if (!record) return &spare;
-    if (pthread_setspecific(at_exit, record) != 0) {
+    if (!keep(record)) {
         pier__seam->release(record);
         return &spare;
     }
-    own = record;
+    strand->failed = record;
     return record;
 }
 
-static struct record *here(void) { return PIER_LIKELY(own != NULL) ? own : take_record(); }
+static struct pier__record *here(void)
+{
+    struct pier__strand *strand = pier__strand();
+    return PIER_LIKELY(strand->failed != NULL) ? strand->failed : take_record(strand);
+}
+
+void pier__failure_forget(struct pier__strand *strand)
+{
+    pier__seam->release(strand->failed);
+    strand->failed = NULL;
+}
 
 struct pier__failure *pier__failure(void) { return &here()->last; }
 
@@ -75,7 +90,8 @@ struct pier__failure *pier__failure_begin(const char *verb, int64_t code)
     f->local.length = f->peer.length = 0;
     f->target[0] = '\0';
     f->attempt_count = 0;
-    if (code < 0 && code > -256) returned[-code / 64] |= UINT64_C(1) << (-code % 64);
+    if (code < 0 && code > -256)
+        pier__strand()->returned[-code / 64] |= UINT64_C(1) << (-code % 64);
     return f;
 }
 
@@ -91,7 +107,7 @@ int64_t pier__failed(const char *verb, const char *target, int64_t code)
 static bool from_pier(int s)
 {
     if (s == -EAGAIN) return true;
-    if (s < 0 && s > -256) return returned[-s / 64] >> (-s % 64) & 1;
+    if (s < 0 && s > -256) return pier__strand()->returned[-s / 64] >> (-s % 64) & 1;
     return pier_errname(s) != NULL;
 }
 

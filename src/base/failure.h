@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /*
- * The last failure of each thread (later: of each task): the facts, copied when a call
+ * The last failure of each thread and of each task: the facts, copied when a call
  * fails, since after a reset the peer's name is gone. The sentence is built, and /proc
  * read, only when pier_error() asks.
  */
@@ -59,7 +59,11 @@ int64_t pier__failed(const char *verb, const char *target, int64_t code);
  */
 int pier__passed_on(int s);
 
-/* This thread's record, to look at or to save and restore around work whose failure is no news. */
+/* This strand's record, to look at or to save and restore around work whose failure is no news. */
 struct pier__failure *pier__failure(void);
+
+/* A task has ended: free its record. */
+struct pier__strand;
+void pier__failure_forget(struct pier__strand *strand);
 
 #endif

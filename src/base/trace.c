@@ -3,6 +3,7 @@
 
 #include "base/addr.h"
 #include "base/seam.h"
+#include "base/strand.h"
 #include "base/text.h"
 
 #include <pier/error.h>
@@ -32,7 +33,6 @@ static struct stat opened;
 static _Atomic unsigned threads;
 
 static _Thread_local struct {
-    bool inside; /* a traced call is under way: what it calls in turn is its own business */
     unsigned number;
     char preview[PREVIEW * 4 + 8]; /* each byte as \xHH, the quotes, the dots, the NUL */
 } here;
@@ -80,8 +80,9 @@ static bool still_ours(void)
 
 pier_time pier__trace_start(void)
 {
-    if (here.inside) return 0;
-    here.inside = true;
+    struct pier__strand *strand = pier__strand();
+    if (strand->traced) return 0;
+    strand->traced = true;
     pier_time now = pier__seam->now();
     return now > 0 ? now : 1;
 }
@@ -108,10 +109,24 @@ static void write_peer(struct pier__text *t, int s)
     pier__text_escape(t, text);
 }
 
+/* Who called: process, thread, and the task if it is one. */
+static void write_strand(struct pier__text *t, const struct pier__strand *strand)
+{
+    if (here.number == 0) here.number = atomic_fetch_add(&threads, 1) + 1;
+    pier__text_format(t, "pier[%ld.%u", (long)pier__seam->getpid(), here.number);
+    if (strand->name) {
+        pier__text_format(t, "/");
+        pier__text_escape(t, strand->name);
+    } else if (strand->task) {
+        pier__text_format(t, "/%d", strand->task);
+    }
+    pier__text_format(t, "] ");
+}
+
 void pier__trace_end(pier_time began, int s, int64_t result, const char *format, ...)
 {
+    struct pier__strand *strand = pier__strand();
     pier_time took = pier__seam->now() - began;
-    if (here.number == 0) here.number = atomic_fetch_add(&threads, 1) + 1;
 
     char call[LINE], line[LINE];
     va_list args;
@@ -120,7 +135,7 @@ void pier__trace_end(pier_time began, int s, int64_t result, const char *format,
     va_end(args);
 
     struct pier__text t = pier__text_begin(line, sizeof line, RESULT);
-    pier__text_format(&t, "pier[%ld.%u] ", (long)pier__seam->getpid(), here.number);
+    write_strand(&t, strand);
     pier__text_escape(&t, n < 0 ? "?" : call);
     pier__text_more(&t, RESULT);
     write_result(&t, result);
@@ -128,7 +143,7 @@ void pier__trace_end(pier_time began, int s, int64_t result, const char *format,
     pier__text_format(&t, "  %lld.%06lld s\n", (long long)(took / PIER_SECOND),
         (long long)(took % PIER_SECOND / 1000));
     if (still_ours()) (void)pier__seam->write(out, line, t.used); /* one write: lines stay whole */
-    here.inside = false;
+    strand->traced = false;
 }
 
 const char *pier__trace_bytes(const void *buf, int64_t n)

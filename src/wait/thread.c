@@ -54,14 +54,6 @@ void pier__thread_woken(void)
     if (wakefd_plus_one > 0) (void)pier__seam->read(wakefd_plus_one - 1, &count, sizeof count);
 }
 
-uint32_t pier__thread_self(void)
-{
-    static _Atomic uint32_t last;
-    static _Thread_local uint32_t self;
-    if (PIER_UNLIKELY(self == 0)) self = atomic_fetch_add(&last, 1) + 1;
-    return self;
-}
-
 /* The calls of this thread that are running their hook, innermost first. */
 struct asking {
     struct pier__life *life;

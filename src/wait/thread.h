@@ -29,9 +29,6 @@ void pier__thread_woken(void);
  */
 int pier__thread_interrupted(struct pier__life *life);
 
-/* A number for this thread that no other has, and that is not 0. */
-uint32_t pier__thread_self(void);
-
 /* In a forked child: step inside again wherever this thread is running a hook from. */
 void pier__thread_reenter(void);
 

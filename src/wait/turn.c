@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "wait/turn.h"
 
+#include "base/strand.h"
 #include "wait/await.h"
 #include "wait/thread.h"
 
@@ -63,7 +64,7 @@ static int take(
         return 0;
     if (timeout == 0) return -EAGAIN;
     uint32_t holder = atomic_load_explicit(&turn->holder, memory_order_relaxed);
-    if (holder == pier__thread_self()) return -EDEADLK;
+    if (holder == pier__strand_number()) return -EDEADLK;
     struct pier__turn_waiter self = {.wakefd = pier__thread_wakefd()};
     if (self.wakefd < 0) return self.wakefd;
     pier__life_lock();
@@ -77,7 +78,7 @@ int pier__turn_take(
     struct pier__turn *turn, struct pier__life *life, int64_t timeout, pier_time deadline)
 {
     int err = take(turn, life, timeout, deadline);
-    if (err == 0) atomic_store_explicit(&turn->holder, pier__thread_self(), memory_order_relaxed);
+    if (err == 0) atomic_store_explicit(&turn->holder, pier__strand_number(), memory_order_relaxed);
     return err;
 }
 

@@ -18,12 +18,12 @@ struct pier__turn_waiter;
 
 struct pier__turn {
     _Atomic uint32_t state;                  /* 0 free, 1 taken, 2 taken and perhaps waited for */
-    _Atomic uint32_t holder;                 /* pier__thread_self() of whoever has taken it */
+    _Atomic uint32_t holder;                 /* pier__strand_number() of whoever has taken it */
     struct pier__turn_waiter *first, **last; /* under pier__life_lock() */
 };
 
 /*
- * Take the turn, waiting for it until the limit. Returns 0, or -EAGAIN (timeout is 0), -EDEADLK (this very thread has it, in
+ * Take the turn, waiting for it until the limit. Returns 0, or -EAGAIN (timeout is 0), -EDEADLK (this very strand has it, in
  * whose hook we are), -ETIME, -ECANCELED, -EINTR; then the turn was not taken. life may be NULL.
  */
 int pier__turn_take(
