@@ -26,7 +26,7 @@ test: ## the test suite
 	ctest --preset dev -j $(JOBS) --no-tests=error --output-junit $(JUNIT)/dev.xml
 
 check: ## everything else that a change must pass
-	@tools/setup.sh build test run docs check python
+	@tools/setup.sh build test run docs check python aarch64
 	@JOBS=$(JOBS) tools/check.py
 
 soak: ## the long form of the fault runs, until they end

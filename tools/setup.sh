@@ -12,12 +12,13 @@ set -euo pipefail
 packages_of() {
     case "$1" in
     build) echo gcc libc6-dev cmake ninja-build pkg-config libidn2-dev ;;
-    test) echo libcmocka-dev netbase python3 ncat socat curl strace ;;
+    test) echo libcmocka-dev netbase python3 ncat socat curl strace valgrind ;;
     run) echo nginx-light ;;
     check) echo g++ clang clang-tidy clang-format libclang-rt-14-dev libunistring-dev python3 ;;
     docs) echo doxygen python3 ;;
     python) echo python3 python3.11-dev libpython3.11-dev libpython3.11-testsuite python3-pip \
         python3-setuptools python3-wheel ;;
+    aarch64) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static ;;
     bench) echo valgrind strace python3 ;;
     *)
         echo "setup.sh: no group is called $1" >&2

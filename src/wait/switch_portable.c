@@ -6,7 +6,7 @@
 #include "wait/switch.h"
 
 #include <signal.h>
-#include <stdint.h>
+#include <string.h>
 #include <ucontext.h>
 
 /* A stack begins below what lies on top; how far it reaches means nothing to makecontext(3). */
@@ -19,11 +19,13 @@ struct fresh {
     void *arg;
 };
 
-/* makecontext(3) hands on nothing wider than an int. */
-static void begin(unsigned high, unsigned low)
+/* makecontext(3) hands on nothing wider than an int: a pointer goes in two. */
+static void begin(unsigned one, unsigned other)
 {
-    const struct fresh *f = (const void *)(uintptr_t)((uint64_t)high << 32 |
-                                                      low); /* NOLINT(performance-no-int-to-ptr) */
+    const unsigned halves[2] = {one, other};
+    const void *at;
+    memcpy(&at, halves, sizeof at);
+    const struct fresh *f = at;
     f->entry(f->arg);
 }
 
@@ -33,11 +35,13 @@ void *pier__switch_make(void *top, void (*entry)(void *arg), void *arg)
     f->entry = entry;
     f->arg = arg;
     (void)getcontext(&f->context); /* cannot fail, nor can makecontext */
-    const uint64_t at = (uintptr_t)f;
+    const void *at = f;
+    unsigned halves[2] = {0};
+    memcpy(halves, &at, sizeof at);
     f->context.uc_stack.ss_sp = (char *)f - BELOW;
     f->context.uc_stack.ss_size = BELOW;
     f->context.uc_link = NULL;
-    makecontext(&f->context, (void (*)(void))begin, 2, (unsigned)(at >> 32), (unsigned)at);
+    makecontext(&f->context, (void (*)(void))begin, 2, halves[0], halves[1]);
     return &f->context;
 }
 
