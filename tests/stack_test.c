@@ -90,21 +90,12 @@ TEST(address_below_the_stack_lies_in_its_guard)
     pier__stacks_free(&stacks);
 }
 
-/* Deeper and deeper, until less than `left` bytes are above the guard. */
-__attribute__((noinline)) static char dig(const struct pier__stack *stack, char *at, long left)
-{
-    while (at - stack->bottom > left) {
-        *at = 1;
-        at -= 512;
-    }
-    return *stack->bottom;
-}
-
 TEST(all_of_a_stack_can_be_used)
 {
     struct pier__stack stack = take(0);
     memset(stack.bottom, 1, stack.size);
-    (void)dig(&stack, stack.bottom + stack.size - 1, 16);
+    for (size_t i = 0; i < stack.size; i++)
+        assert_int_equal(stack.bottom[i], 1);
     give(stack);
     pier__stacks_free(&stacks);
 }
@@ -176,6 +167,7 @@ static long resident_bytes(void)
 
 TEST(memory_returns_after_a_burst)
 {
+    pier__seam = &pier__seam_system; /* too many calls for tools/torture.py to fail each */
     static struct pier__stack taken[BURST];
     seams_install();
     for (int i = 0; i < BURST; i++) {
@@ -197,6 +189,7 @@ TEST(memory_returns_after_a_burst)
 
 TEST(many_that_are_taken_let_more_stay_hot)
 {
+    pier__seam = &pier__seam_system;
     static struct pier__stack taken[BURST];
     for (int i = 0; i < BURST; i++)
         taken[i] = take(0);
@@ -245,6 +238,7 @@ static bool kernel_has_guards(void)
 TEST(hundred_thousand_stacks_are_few_mappings)
 {
     if (!kernel_has_guards()) SKIP("this kernel has no MADV_GUARD_INSTALL (Linux 6.13)");
+    pier__seam = &pier__seam_system;
     struct pier__stack *taken = calloc(CROWD, sizeof *taken);
     assert_non_null(taken);
     const char *lowest = (char *)UINTPTR_MAX, *highest = NULL;

@@ -314,6 +314,40 @@ TEST(backtrace_ends_where_the_stack_begins)
     pier__stacks_free(&stacks);
 }
 
+/* Deeper and deeper, until little is left above the guard; there it yields. */
+__attribute__((noinline)) static long dig(struct routine *r)
+{
+    volatile char room[256];
+    room[0] = 1;
+    const char *here = __builtin_frame_address(0);
+    if (here - r->stack.bottom > 4096) return dig(r) + room[0];
+    yield_now(r);
+    return room[0];
+}
+
+static void dig_deep(struct routine *r)
+{
+    for (int i = 0; i < 2; i++)
+        r->number += dig(r);
+}
+
+TEST(stack_can_be_used_down_to_its_guard)
+{
+    static const size_t sizes[] = {PIER__STACK_LEAST, PIER_STACK_SIZE, 1 << 20};
+    for (size_t i = 0; i < 3; i++) {
+        struct routine r;
+        make_sized(&r, dig_deep, sizes[i]);
+        resume(&r);
+        resume(&r);
+        assert_false(r.ended);
+        resume(&r);
+        assert_true(r.ended);
+        assert_in_range(r.number, sizes[i] / 1024, sizes[i] / 64);
+        finish(&r);
+    }
+    pier__stacks_free(&stacks);
+}
+
 static int resident_pages(const struct pier__stack *stack)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
