@@ -19,7 +19,8 @@ packages_of() {
     python) echo python3 python3.11-dev libpython3.11-dev libpython3.11-testsuite python3-pip \
         python3-setuptools python3-wheel ;;
     aarch64) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static ;;
-    bench) echo valgrind strace python3 ;;
+    bench) echo valgrind strace python3 liburing-dev libuv1-dev libevent-dev golang-go python3-uvloop \
+        gnuplot-nox ;;
     *)
         echo "setup.sh: no group is called $1" >&2
         exit 2
