@@ -50,9 +50,9 @@ docs: ## the reference, in build/docs
 	@tools/setup.sh docs
 	@tools/docs.sh
 
-bench: ## what a call costs
+bench: ## what pier costs, beside its peers; writes docs/performance.md (QUICK=1: sooner, roughly)
 	@tools/setup.sh build bench
-	@JOBS=$(JOBS) tools/bench.sh
+	@JOBS=$(JOBS) QUICK=$(QUICK) tools/bench.sh
 
 format: ## clang-format over the tree
 	@tools/setup.sh check

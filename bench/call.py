@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """What does one call cost, beside libc and CPython?
 
-    bench/call.py build/release/bench/call
+    bench/call.py build/release/bench/call [--quick]
 
 Instructions (callgrind) and system calls (strace) are counted exactly; times are the least
 of several interleaved rounds, and mean something only as ratios within one run.
@@ -15,7 +15,7 @@ import tempfile
 CALL = sys.argv[1]
 PYTHON = "/usr/bin/python3"
 WHO = ["libc", "pier", "CPython"]
-ROUNDS, COUNT = 7, 100_000
+ROUNDS, COUNT = 3 if "--quick" in sys.argv else 7, 100_000
 
 SCRIPT = """
 import socket, sys, time
