@@ -153,6 +153,23 @@ static ssize_t fault_sendmsg(int fd, const struct msghdr *msg, int flags)
     return SYSTEM.sendmsg(fd, &part, flags);
 }
 
+static unsigned some_messages(unsigned count)
+{
+    return noise & NOISE_SHORT && count > 1 ? 1 : count;
+}
+
+static int fault_recvmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags)
+{
+    int err = disturbed("recvmmsg", ECONNRESET, fd, flags);
+    return err ? err : SYSTEM.recvmmsg(fd, msgs, some_messages(count), flags);
+}
+
+static int fault_sendmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags)
+{
+    int err = disturbed("sendmmsg", EPIPE, fd, flags);
+    return err ? err : SYSTEM.sendmmsg(fd, msgs, some_messages(count), flags);
+}
+
 static ssize_t fault_sendfile(int out, int in, off_t *offset, size_t count)
 {
     int err = disturbed("sendfile", EIO, out, 0);
@@ -380,6 +397,8 @@ const struct pier__seam fault_seam = {
     .send = fault_send,
     .sendto = fault_sendto,
     .sendmsg = fault_sendmsg,
+    .recvmmsg = fault_recvmmsg,
+    .sendmmsg = fault_sendmmsg,
     .sendfile = fault_sendfile,
     .close = fault_close,
     .poll = fault_poll,

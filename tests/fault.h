@@ -36,7 +36,7 @@ long fault_blocks(void);
 enum noise {
     NOISE_SIGNALS = 1,  /* EINTR before calls that wait, and after connect and close */
     NOISE_SPURIOUS = 2, /* EAGAIN from a call although poll said ready */
-    NOISE_SHORT = 4,    /* streams move a byte at a time, in both directions */
+    NOISE_SHORT = 4,    /* streams move a byte at a time, calls for many messages one */
 };
 
 void fault_make_noise(unsigned kinds, unsigned seed);

@@ -186,8 +186,10 @@ static bool waits(long number)
     static const long numbers[] = {
         SYS_recvfrom,
         SYS_recvmsg,
+        SYS_recvmmsg,
         SYS_sendto,
         SYS_sendmsg,
+        SYS_sendmmsg,
         SYS_connect,
         SYS_accept4,
         SYS_ppoll,

@@ -74,6 +74,10 @@ SLOT(ssize_t, sendto,
         socklen_t addrlen),
     (fd, buf, len, flags, addr, addrlen))
 SLOT(ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags), (fd, msg, flags))
+SLOT(int, recvmmsg, (int fd, struct mmsghdr *msgs, unsigned count, int flags),
+    (fd, msgs, count, flags))
+SLOT(int, sendmmsg, (int fd, struct mmsghdr *msgs, unsigned count, int flags),
+    (fd, msgs, count, flags))
 SLOT(ssize_t, sendfile, (int out, int in, off_t *offset, size_t count), (out, in, offset, count))
 SLOT(int, close, (int fd), (fd))
 SLOT(int, poll, (struct pollfd * fds, nfds_t count, pier_time deadline), (fds, count, deadline))

@@ -30,10 +30,10 @@
 #define SEAMS_SYSTEM(X) \
     X(socket) X(socketpair) X(bind) X(listen) X(accept4) X(connect) X(shutdown) X(getsockname) \
     X(getpeername) X(getsockopt) X(setsockopt) X(recv) X(recvfrom) X(recvmsg) X(send) X(sendto) \
-    X(sendmsg) X(sendfile) X(close) X(poll) X(fcntl) X(ioctl) X(eventfd) X(open) X(read) X(pread) \
-    X(write) X(lseek) X(fstat) X(lstat) X(chmod) X(unlink) X(readlink) X(getdents) X(mmap) \
-    X(munmap) X(madvise) X(mprotect) X(random) X(signal_mask) X(sigtimedwait) X(sigaction) \
-    X(sigaltstack) X(raise) X(getpid)
+    X(sendmsg) X(recvmmsg) X(sendmmsg) X(sendfile) X(close) X(poll) X(fcntl) X(ioctl) X(eventfd) \
+    X(open) X(read) X(pread) X(write) X(lseek) X(fstat) X(lstat) X(chmod) X(unlink) X(readlink) \
+    X(getdents) X(mmap) X(munmap) X(madvise) X(mprotect) X(random) X(signal_mask) X(sigtimedwait) \
+    X(sigaction) X(sigaltstack) X(raise) X(getpid)
 #define SEAMS_OTHER(X) X(gethostname) X(thread) X(allocate) X(release) X(now)
 /* clang-format on */
 

@@ -125,6 +125,18 @@ static ssize_t sys_sendmsg(int fd, const struct msghdr *msg, int flags)
     return SAID(n);
 }
 
+static int sys_recvmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags)
+{
+    int n = recvmmsg(fd, msgs, count, flags, NULL);
+    return SAID(n);
+}
+
+static int sys_sendmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags)
+{
+    int n = sendmmsg(fd, msgs, count, flags);
+    return SAID(n);
+}
+
 static ssize_t sys_sendfile(int out, int in, off_t *offset, size_t count)
 {
     ssize_t n = sendfile(out, in, offset, count);
@@ -433,6 +445,8 @@ const struct pier__seam pier__seam_system = {
     .send = sys_send,
     .sendto = sys_sendto,
     .sendmsg = sys_sendmsg,
+    .recvmmsg = sys_recvmmsg,
+    .sendmmsg = sys_sendmmsg,
     .sendfile = sys_sendfile,
     .close = sys_close,
     .poll = sys_poll,

@@ -49,6 +49,8 @@ struct pier__seam {
     ssize_t (*sendto)(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
         socklen_t addrlen);
     ssize_t (*sendmsg)(int fd, const struct msghdr *msg, int flags);
+    int (*recvmmsg)(int fd, struct mmsghdr *msgs, unsigned count, int flags); /* how many */
+    int (*sendmmsg)(int fd, struct mmsghdr *msgs, unsigned count, int flags);
     ssize_t (*sendfile)(int out, int in, off_t *offset, size_t count);
 
     /* descriptors and files */

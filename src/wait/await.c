@@ -28,7 +28,7 @@ struct wait {
     bool nap;        /* the next wait is a nap */
 };
 
-static bool is_receive(const struct pier__op *op) { return op->code <= PIER_OP_RECVMSG; }
+static bool is_receive(const struct pier__op *op) { return op->code <= PIER_OP_RECVMMSG; }
 
 static bool is_send(const struct pier__op *op)
 {

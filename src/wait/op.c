@@ -90,6 +90,12 @@ int64_t pier__op_try(struct pier__op *op, bool wait)
             op->with.out.addr, op->with.out.addrlen);
     case PIER_OP_SENDMSG:
         return pier__seam->sendmsg(op->fd, op->with.msg_out, flags | MSG_NOSIGNAL);
+    case PIER_OP_RECVMMSG:
+        return pier__seam->recvmmsg(
+            op->fd, op->with.many.msgs, op->with.many.count, flags | MSG_WAITFORONE);
+    case PIER_OP_SENDMMSG:
+        return pier__seam->sendmmsg(
+            op->fd, op->with.many.msgs, op->with.many.count, flags | MSG_NOSIGNAL);
     case PIER_OP_SENDFILE: return sendfile_try(op);
     case PIER_OP_ACCEPT:
         return pier__seam->accept4(
@@ -106,6 +112,7 @@ short pier__op_events(const struct pier__op *op)
     case PIER_OP_RECV:
     case PIER_OP_RECVFROM:
     case PIER_OP_RECVMSG:
+    case PIER_OP_RECVMMSG:
     case PIER_OP_ACCEPT: return POLLIN;
     default: return POLLOUT;
     }

@@ -21,9 +21,11 @@ enum pier__opcode {
     PIER_OP_RECV,
     PIER_OP_RECVFROM,
     PIER_OP_RECVMSG,
+    PIER_OP_RECVMMSG, /* waits for the first message alone; how many came */
     PIER_OP_SEND,
     PIER_OP_SENDTO,
     PIER_OP_SENDMSG,
+    PIER_OP_SENDMMSG, /* how many went */
     PIER_OP_SENDFILE, /* the description must be O_NONBLOCK if there is a limit */
     PIER_OP_ACCEPT,
     PIER_OP_CONNECT, /* likewise */
@@ -54,6 +56,10 @@ struct pier__op {
         } out;
         struct msghdr *msg_in;
         const struct msghdr *msg_out;
+        struct { /* RECVMMSG, SENDMMSG */
+            struct mmsghdr *msgs;
+            unsigned count;
+        } many;
         struct {
             int fd;
             off_t *offset;
