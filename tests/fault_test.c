@@ -139,6 +139,54 @@ static int by_name(void)
 
 TEST(datagrams_to_a_name_survive_every_failure) { exhaust(by_name); }
 
+static int many_datagrams(void)
+{
+    int to = pier_socket(AF_INET, SOCK_DGRAM, 0), s = pier_socket(AF_INET, SOCK_DGRAM, 0);
+    int err = to < 0 ? to : first_bad(s);
+    static char out[70][600], in[70][600];
+    static pier_addr at, from[70];
+    pier_datagram datagrams[70];
+    if (err == 0) err = pier_setdeadline(to, pier_after(5));
+    if (err == 0) err = pier_settimeout(to, SOON);
+    if (err == 0) err = pier_bind(to, pier_inet("127.0.0.1", 0));
+    if (err == 0) err = pier_getsockname(to, &at);
+    if (err == 0) err = pier_enable_gro(to);
+    for (int i = 0; i < 70; i++)
+        datagrams[i] = (pier_datagram){.data = out[i], .length = 600, .addr = &at};
+    if (err == 0) err = first_bad(pier_send_many(s, datagrams, 70, 0));
+    for (int i = 0; i < 70; i++)
+        datagrams[i] = (pier_datagram){.data = in[i], .size = 600, .addr = &from[i]};
+    if (err == 0) err = first_bad(pier_recv_many(to, datagrams, 20, 0));
+    int copy = -1;
+    if (err == 0) err = first_bad(pier_recv_many(to, datagrams, 70, 0));
+    if (err == 0 && pier_pending(to) == 0) err = first_bad(copy = pier_dup(to));
+    if (copy >= 0) pier_close(copy);
+    if (s >= 0) pier_close(s);
+    if (to >= 0) pier_close(to);
+    return err;
+}
+
+TEST(many_datagrams_survive_every_failure) { exhaust(many_datagrams); }
+
+static int many_local_datagrams(void)
+{
+    int pair[2];
+    int err = pier_socketpair(AF_UNIX, SOCK_DGRAM, 0, pair);
+    if (err < 0) return err;
+    static char bytes[5][10];
+    pier_datagram five[5];
+    for (int i = 0; i < 5; i++)
+        five[i] = (pier_datagram){.data = bytes[i], .size = 10, .length = (size_t)i};
+    err = pier_settimeout(pair[1], SOON);
+    if (err == 0) err = first_bad(pier_send_many(pair[0], five, 5, 0));
+    if (err == 0) err = first_bad(pier_recv_many(pair[1], five, 5, 0));
+    pier_close(pair[0]);
+    pier_close(pair[1]);
+    return err;
+}
+
+TEST(many_local_datagrams_survive_every_failure) { exhaust(many_local_datagrams); }
+
 static int handles(void)
 {
     int pair[2];

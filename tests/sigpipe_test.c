@@ -79,6 +79,20 @@ static ssize_t by_afalg_on_unix(int s)
 
 TEST(sendmsg_afalg_survives_a_broken_pipe) { survives(by_afalg_on_unix); }
 
+/* Streams have no datagrams, so the pipe is one of packets. */
+static ssize_t by_send_many(int s)
+{
+    int pair[2];
+    (void)s;
+    if (pier_socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0) return -EIO;
+    if (pier_close(pair[1]) < 0) return -EIO;
+    char byte = 'x';
+    const pier_datagram two[2] = {{.data = &byte, .length = 1}, {.data = &byte, .length = 1}};
+    return pier_send_many(pair[0], two, 2, 0);
+}
+
+TEST(send_many_survives_a_broken_pipe) { survives(by_send_many); }
+
 /* The stream is buffered: the bytes go, or do not go, when it is flushed. */
 static ssize_t by_file(int s)
 {

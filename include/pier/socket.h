@@ -310,6 +310,98 @@ PIER_API ssize_t pier_sendmsg(int s, const struct msghdr *msg, int flags);
  */
 PIER_API ssize_t pier_recvmsg(int s, struct msghdr *msg, int flags);
 
+/** @} */
+/** @name Many datagrams at once
+ *
+ * One call for many datagrams, which is several times faster than one for each, and where
+ * the kernel can take several of UDP as one (below), many times. A server that answers
+ * every datagram needs no more than this:
+ *
+ *     static char bytes[64][2048];
+ *     static pier_addr from[64];
+ *     static pier_datagram batch[64];
+ *     for (int i = 0; i < 64; i++)
+ *         batch[i] = (pier_datagram){.data = bytes[i], .size = sizeof bytes[i], .addr = &from[i]};
+ *     for (;;) {
+ *         ssize_t n = pier_recv_many(s, batch, 64, 0);
+ *         if (n < 0) return fprintf(stderr, "%s\n", pier_error()), 1;
+ *         pier_send_many(s, batch, (size_t)n, 0);
+ *     }
+ * @{ */
+
+/** A datagram among several. What was received can be sent as it is. */
+typedef struct pier_datagram {
+    void *data;      /**< Its bytes. Only pier_recv_many() writes there. */
+    size_t size;     /**< For how many bytes `data` has room; pier_send_many() does not look. */
+    size_t length;   /**< How many bytes it has: those that came, or those to send. */
+    pier_addr *addr; /**< From whom it came or to whom it goes. NULL: nobody asks; the peer. */
+    bool truncated;  /**< It came with more than `size` bytes, and the rest of them is lost. */
+} pier_datagram;
+
+/**
+ * Receive up to `count` datagrams: waits for the first of them as pier_recvfrom() does, then
+ * takes what else has arrived, without waiting. Returns how many; each of these has its
+ * `length`, `truncated` and, unless `addr` is NULL, `*addr`. The others are as they were.
+ *
+ * A datagram of 0 bytes counts like every other. 0 means that none will come any more: after
+ * pier_shutdown() with SHUT_RD, or from a SOCK_SEQPACKET peer that has closed (one of 0
+ * bytes without a sender's name, right before that, cannot be told from it). With `count`
+ * 0 it returns 0 without a system call. With MSG_TRUNC in `flags`, `length` is the real one,
+ * even above `size`; MSG_PEEK looks at the first datagram alone. An error that comes after
+ * some datagrams is the next call's. -EOPNOTSUPP for a stream, and for MSG_OOB and
+ * MSG_ERRQUEUE.
+ *
+ * Ownership: descriptors that came along are closed. Cancel, time-out: nothing was taken.
+ * Threads: any; of several that receive at once each gets datagrams of its own. Source:
+ * recvmmsg(2). Python has no such thing.
+ */
+PIER_API ssize_t pier_recv_many(int s, pier_datagram *datagrams, size_t count, int flags);
+
+/**
+ * Send `count` datagrams, in their order, each whole: to `*addr`, or to the connected peer
+ * where that is NULL or no address. Host names are looked up as in pier_sendto(), once for
+ * datagrams in a row whose `addr` is the same pointer. Returns `count`, or a code, and then
+ * pier_error_moved() tells how many datagrams had gone: the next one is the one that failed.
+ * The time-out is for all together. -EINVAL or -EFAULT for a datagram that cannot be, and
+ * nothing has gone; -EOPNOTSUPP for a stream.
+ *
+ * Datagrams in a row with the same destination and length (the last may be shorter) go
+ * through the kernel as one where it can do that (UDP_SEGMENT, Linux 4.18) and come out on
+ * the wire as if each had been sent alone. That is fastest with one `addr` for all of
+ * them and bytes that lie one behind the other.
+ *
+ * Cancel, time-out: as any failure; some may have gone. Threads: any; the datagrams of
+ * several calls at once may alternate. Source: sendmmsg(2), udp(7). Python has no such
+ * thing.
+ */
+PIER_API ssize_t pier_send_many(int s, const pier_datagram *datagrams, size_t count, int flags);
+
+/**
+ * Let the kernel put datagrams of one sender together on their way to this UDP socket
+ * (UDP_GRO, Linux 5.0). Every receiving call of pier takes them apart again, so nothing looks
+ * different; pier_recv_many() gets many times faster. What a call had no room for waits in
+ * pier's own buffer (pier_pending()) for the next call, whichever it is.
+ *
+ * It cannot be taken back, and it changes what everybody else sees who has the socket:
+ * recv(2), another process, and duplicates made before get several datagrams run together.
+ * Later duplicates (pier_dup(), pier_fromfd()) know; after fork(2) both processes do, but
+ * each has a copy of what waited. A descriptor that reaches pier in any other way is told by
+ * calling this again. Calls that receive take turns, so an interruption hook that receives
+ * from the socket whose call it interrupts gets -EDEADLK.
+ *
+ * Returns 0, at every further call too. -EBUSY while another call is under way on the
+ * socket, -EOPNOTSUPP for what is not UDP, -ENOPROTOOPT for a kernel that cannot (nothing
+ * changes then), -ENOMEM for 64 KiB, -EBADF for a number that pier does not know.
+ *
+ * Threads: any. Source: udp(7). Python: sock.setsockopt(IPPROTO_UDP, UDP_GRO, 1), without
+ * the taking apart.
+ */
+PIER_API int pier_enable_gro(int s);
+
+/** @} */
+/** @name More of sending, and waiting
+ * @{ */
+
 /**
  * Send `count` bytes of a file, or all until its end if `count` is 0, over a stream.
  * `offset` is where to begin and is moved on; NULL means the file's own position, which is
@@ -348,8 +440,8 @@ PIER_API int pier_wait_readable(int s, pier_time deadline);
 PIER_API int pier_wait_writable(int s, pier_time deadline);
 
 /**
- * How many bytes lie in pier's own read buffer of this socket (from framing or
- * pier_makefile()), invisible to poll(2) and to anyone who reads the descriptor behind
+ * How many bytes lie in pier's own read buffer of this socket (from framing,
+ * pier_makefile() or pier_enable_gro()), invisible to poll(2) and to anyone who reads the descriptor behind
  * pier's back. pier's own calls drain it first.
  *
  * Threads: any. Python: ssl's sock.pending().

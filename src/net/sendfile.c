@@ -2,6 +2,7 @@
 #include "base/seam.h"
 #include "base/time.h"
 #include "base/trace.h"
+#include "sock/buffer.h"
 #include "sock/io.h"
 #include "sock/limit.h"
 #include "sock/table.h"
@@ -191,8 +192,8 @@ static int check_stream(const struct pier__use *use)
 /* Bytes that pier read ahead from a socket that is to be the file would be left out. */
 static bool has_buffered(int file)
 {
-    const struct pier__entry *entry = pier__entry_at(file);
-    return entry && pier__special(entry) & PIER__HAS_BUFFER;
+    struct pier__entry *entry = pier__entry_at(file);
+    return entry && pier__buffer_pending(entry) > 0;
 }
 
 static int send_file(struct job *job)

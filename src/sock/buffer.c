@@ -2,6 +2,7 @@
 #include "sock/buffer.h"
 
 #include "base/seam.h"
+#include "sock/gro.h"
 
 #include <pier/net.h>
 
@@ -65,7 +66,7 @@ ssize_t pier__buffer_drain(struct pier__entry *entry, void *buf, size_t len, int
 size_t pier__buffer_pending(struct pier__entry *entry)
 {
     struct pier__buffer *b = buffer_of(entry);
-    if (!b) return 0;
+    if (!b) return pier__gro_pending(entry);
     pthread_mutex_lock(&b->lock);
     size_t n = b->tail - b->head;
     pthread_mutex_unlock(&b->lock);
@@ -74,6 +75,7 @@ size_t pier__buffer_pending(struct pier__entry *entry)
 
 void pier__buffer_free(struct pier__entry *entry)
 {
+    pier__gro_free(entry);
     struct pier__buffer *b = buffer_of(entry);
     if (!b) return;
     pthread_mutex_lock(&b->lock);
@@ -86,6 +88,7 @@ void pier__buffer_free(struct pier__entry *entry)
 
 void pier__buffer_after_fork(struct pier__entry *entry)
 {
+    pier__gro_after_fork(entry);
     struct pier__buffer *b = buffer_of(entry);
     if (!b) return;
     if (pthread_mutex_trylock(&b->lock) == 0) {

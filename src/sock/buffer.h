@@ -15,6 +15,9 @@
  *
  * Any call inside the socket may take from it. Only the holder of the turn entry->reading fills it, and bytes
  * never move while it does. The lock is held for a copy, never while waiting.
+ *
+ * A datagram socket has none. What its datagrams were taken apart in (sock/gro.h) counts as its buffer where that is asked
+ * how much lies in it, freed, or taken through a fork.
  */
 
 /*

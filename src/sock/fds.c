@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/seam.h"
 #include "base/trace.h"
+#include "sock/buffer.h"
 #include "sock/io.h"
 #include "sock/message.h"
 #include "sock/option.h"
@@ -55,7 +56,7 @@ static int check_fds(const struct pier__use *use, size_t len, const int *fds, si
     if (type == SOCK_STREAM && len == 0) return -EINVAL;
     for (size_t i = 0; i < count; i++) {
         struct pier__entry *entry = pier__entry_at(fds[i]);
-        if (entry && pier__special(entry) & PIER__HAS_BUFFER) return -EBUSY;
+        if (entry && pier__buffer_pending(entry)) return -EBUSY;
         if (entry) pier__entry_share(entry);
     }
     return 0;

@@ -6,6 +6,7 @@
 #include "base/time.h"
 #include "base/trace.h"
 #include "sock/buffer.h"
+#include "sock/gro.h"
 #include "sock/resolve.h"
 #include "wait/thread.h"
 
@@ -54,6 +55,11 @@ int64_t pier__send_some(const struct pier__use *use, const void *buf, size_t len
     return pier__remembered(use->entry, pier__await(&op));
 }
 
+static int64_t special(const struct pier__use *use)
+{
+    return use->entry ? pier__special(use->entry) : 0;
+}
+
 /* Take what framing has read ahead. With MSG_WAITALL the kernel is asked for the rest. */
 static int64_t recv_buffered(const struct pier__use *use, void *buf, size_t len, int flags,
     int64_t timeout, pier_time deadline)
@@ -77,8 +83,11 @@ int64_t pier__recv(const struct pier__use *use, void *buf, size_t len, int flags
         .flags = flags,
         .with.in = {.buf = buf, .len = at_most(len)}};
     pier__limit(&op, use);
-    if (PIER_UNLIKELY(
-            use->entry && pier__special(use->entry) & (PIER__HAS_BUFFER | PIER__HAS_FAILED_BIND)))
+    if (PIER_UNLIKELY(special(use) & PIER__COALESCES && !(flags & PAST_BUFFER))) {
+        struct iovec iov = {.iov_base = buf, .iov_len = len};
+        return pier__gro_recvmsg(use, &(struct msghdr){.msg_iov = &iov, .msg_iovlen = 1}, flags);
+    }
+    if (PIER_UNLIKELY(special(use) & (PIER__HAS_BUFFER | PIER__HAS_FAILED_BIND)))
         return recv_buffered(use, buf, len, flags, op.timeout, op.deadline);
     return pier__remembered(use->entry, pier__await(&op));
 }
@@ -197,11 +206,21 @@ static int64_t recv_from(
             .addr = (struct sockaddr *)&from.storage,
             .addrlen = &from.length}};
     pier__limit(&op, use);
-    if (use->entry && pier__special(use->entry) & (PIER__HAS_BUFFER | PIER__HAS_FAILED_BIND)) {
+    int64_t n;
+    if (special(use) & PIER__COALESCES && !(flags & PAST_BUFFER)) {
+        struct iovec iov = {.iov_base = buf, .iov_len = len};
+        struct msghdr msg = {.msg_name = &from.storage,
+            .msg_namelen = sizeof from.storage,
+            .msg_iov = &iov,
+            .msg_iovlen = 1};
+        n = pier__gro_recvmsg(use, &msg, flags);
+        from.length = msg.msg_namelen;
+    } else if (special(use) & (PIER__HAS_BUFFER | PIER__HAS_FAILED_BIND)) {
         *out_from = (pier_addr){0};
         return recv_buffered(use, buf, len, flags, op.timeout, op.deadline);
+    } else {
+        n = pier__remembered(use->entry, pier__await(&op));
     }
-    int64_t n = pier__remembered(use->entry, pier__await(&op));
     if (n >= 0) *out_from = pier__addr_from_sockaddr((struct sockaddr *)&from.storage, from.length);
     return n;
 }
@@ -353,8 +372,7 @@ ssize_t pier_sendall(int s, const void *buf, size_t len, int flags)
     return n;
 }
 
-/* A sendto that arrives makes an earlier failure to bind or connect old news. */
-static void forget_failures(struct pier__entry *entry)
+void pier__forget_failures(struct pier__entry *entry)
 {
     if (entry) pier__mark_special(entry, PIER__HAS_FAILED_BIND | PIER__HAS_FAILED_CONNECT, false);
 }
@@ -380,7 +398,7 @@ static int64_t send_to(
     op.with.out.addr = err == 0 ? &to->sa.any : NULL;
     op.with.out.addrlen = to->length;
     int64_t n = pier__remembered(entry, pier__await(&op));
-    if (n >= 0 && err == 0) forget_failures(entry);
+    if (n >= 0 && err == 0) pier__forget_failures(entry);
     return n;
 }
 

@@ -38,6 +38,9 @@ int pier__send_all(const struct pier__use *use, const void *buf, size_t len, int
 int pier__send_in_turn(
     const struct pier__use *use, const void *buf, size_t len, int flags, size_t *out_moved);
 
+/* A datagram that went to an address makes an earlier failure to bind or connect old news. */
+void pier__forget_failures(struct pier__entry *entry);
+
 /* 0 if buf and len can be a buffer, else -EINVAL (length above SSIZE_MAX) or -EFAULT (NULL). */
 static inline int pier__check_buffer(const void *buf, size_t len)
 {

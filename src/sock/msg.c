@@ -3,6 +3,7 @@
 #include "base/seam.h"
 #include "base/trace.h"
 #include "sock/buffer.h"
+#include "sock/gro.h"
 #include "sock/io.h"
 #include "sock/socket.h"
 
@@ -116,7 +117,10 @@ static int64_t recv_message(const struct pier__use *use, struct msghdr *msg, int
     struct pier__entry *entry = use->entry;
     if (entry && pier__special(entry) & PIER__HAS_FAILED_BIND)
         return atomic_load(&entry->failed_bind);
-    if (entry && pier__special(entry) & PIER__HAS_BUFFER && !(flags & (MSG_OOB | MSG_ERRQUEUE))) {
+    bool past = flags & (MSG_OOB | MSG_ERRQUEUE);
+    if (entry && pier__special(entry) & PIER__COALESCES && !past)
+        return pier__gro_recvmsg(use, msg, flags);
+    if (entry && pier__special(entry) & PIER__HAS_BUFFER && !past) {
         int64_t n = recv_buffered(use, msg, flags);
         if (n != 0) return n;
     }

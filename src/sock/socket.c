@@ -4,6 +4,7 @@
 #include "base/seam.h"
 #include "base/trace.h"
 #include "sock/buffer.h"
+#include "sock/gro.h"
 #include "sock/limit.h"
 
 #include <pier/socket.h>
@@ -125,6 +126,15 @@ int pier_adopt(int fd)
 /* A copy of fd's descriptor, close-on-exec. */
 static int copy(int fd) { return pier__seam->fcntl(fd, F_DUPFD_CLOEXEC, 0); }
 
+/* The copy of a socket that receives super-datagrams receives them too. */
+static int copy_gro(const struct pier__entry *from, struct pier__entry *entry)
+{
+    if (!(pier__special(from) & PIER__COALESCES)) return 0;
+    int err = pier__gro_prepare(entry);
+    if (err == 0) pier__mark_special(entry, PIER__COALESCES, true);
+    return err;
+}
+
 static int adopt_copy(const struct pier__use *use)
 {
     int made = copy(use->fd);
@@ -133,7 +143,9 @@ static int adopt_copy(const struct pier__use *use)
     if (s < 0) return s;
     pier__entry_share(pier__entry_at(s));
     if (use->entry) pier__entry_share(use->entry);
-    return s;
+    int err = use->entry ? copy_gro(use->entry, pier__entry_at(s)) : 0;
+    if (err < 0) pier__close(s);
+    return err < 0 ? err : s;
 }
 
 int pier_fromfd(int fd)
@@ -172,7 +184,9 @@ static int duplicate(struct pier__use *use)
     pier__mark_special(entry, PIER__HAS_TIMEOUT | PIER__HAS_DEADLINE, false);
     pier__mark_special(entry, limits, true);
     pier__entry_set_peer(entry, &from->peer.any, from->peer_length);
-    return fd;
+    int err = copy_gro(from, entry);
+    if (err < 0) pier__close(fd);
+    return err < 0 ? err : fd;
 }
 
 int pier_dup(int s)

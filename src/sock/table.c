@@ -115,6 +115,7 @@ struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol)
     entry->shared = entry->listening = entry->bound = false;
     entry->failed_bind = entry->failed_connect = 0;
     entry->peer_length = 0;
+    entry->gso = PIER__GSO_UNKNOWN;
     entry->deadline = PIER_NEVER;
     entry->timeout = pier__default_timeout();
     entry->birth = atomic_fetch_add(&births, 1) + 1;
@@ -172,7 +173,7 @@ void pier__leave_bare(struct pier__use *use)
 void pier__entry_set_peer(struct pier__entry *entry, const struct sockaddr *addr, socklen_t length)
 {
     if (length > sizeof entry->peer) length = 0;
-    entry->peer_length = length;
+    entry->peer_length = (uint8_t)length;
     memcpy(&entry->peer, addr, length);
 }
 

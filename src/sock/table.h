@@ -34,6 +34,7 @@ enum pier__special {
     PIER__HAS_FAILED_CONNECT = 16, /* connect failed last; stands in for ENOTCONN and EPIPE */
     PIER__POLLS = 32,              /* shutdown(2) does not wake every call that blocks */
     PIER__TRACED = 64,             /* PIER_TRACE is on */
+    PIER__COALESCES = 128,         /* what it receives must be taken apart (sock/gro.h) */
 };
 
 /* O_NONBLOCK belongs to the description, which duplicates and forks share. */
@@ -43,7 +44,15 @@ enum pier__mode {
     PIER__MODE_NONBLOCK,
 };
 
+/* Sending several datagrams as one, which not every kernel and device can (sock/many.c). */
+enum pier__gso {
+    PIER__GSO_UNKNOWN,
+    PIER__GSO_WORKS,
+    PIER__GSO_NEVER,
+};
+
 struct pier__buffer;  /* sock/buffer.h */
+struct pier__gro;     /* sock/gro.h */
 struct pier__serving; /* net/serve.c */
 
 struct pier__entry {
@@ -55,6 +64,8 @@ struct pier__entry {
     _Atomic bool shared;     /* the description may have other owners: duplicates, forks */
     _Atomic bool listening;  /* it is a listener: accept may wait for it */
     _Atomic bool bound;      /* it was given a local address by hand */
+    uint8_t peer_length;     /* 0: unknown */
+    _Atomic uint8_t gso;     /* enum pier__gso */
     _Atomic int64_t timeout; /* ns; 0: non-blocking, PIER_NEVER: none */
     _Atomic pier_time deadline; /* PIER_NEVER: none */
     _Atomic uint64_t birth;
@@ -63,13 +74,13 @@ struct pier__entry {
     struct pier__turn reading;               /* whose framing read it is */
     struct pier__buffer *_Atomic buffer;     /* read ahead by framing; freed with the entry */
     struct pier__serving *_Atomic serving;   /* the pier_serve() that runs on this listener */
-    socklen_t peer_length;                   /* 0: unknown */
     union {                                  /* the peer as connect or accept told it */
         struct sockaddr any;
         struct sockaddr_in inet;
         struct sockaddr_in6 inet6;
         struct sockaddr_un local;
     } peer;
+    struct pier__gro *_Atomic gro; /* what it receives is taken apart in; emptied with the entry */
 };
 
 _Static_assert(sizeof(struct pier__entry) == 256, "a number becomes a pointer by a shift");
