@@ -7,7 +7,7 @@ WERROR ?= OFF
 JOBS ?= $(shell nproc)
 JUNIT = $(CURDIR)/build/junit
 
-.PHONY: build run test check soak conformance install docs bench format clean help
+.PHONY: build run test worlds check soak conformance install docs bench format clean help
 
 build: ## the library, the command and the examples, in build/release
 	@tools/setup.sh build
@@ -24,6 +24,13 @@ test: ## the test suite
 	cmake --build --preset dev -j $(JOBS)
 	@mkdir -p $(JUNIT)
 	ctest --preset dev -j $(JOBS) --no-tests=error --output-junit $(JUNIT)/dev.xml
+
+worlds: ## the test suite in tasks, on epoll and on io_uring
+	@tools/setup.sh build test
+	cmake --preset worlds --log-level=NOTICE
+	cmake --build --preset worlds -j $(JOBS)
+	@mkdir -p $(JUNIT)
+	ctest --preset worlds -j $(JOBS) --no-tests=error --output-junit $(JUNIT)/worlds.xml
 
 check: ## everything else that a change must pass
 	@tools/setup.sh build test run docs check python aarch64

@@ -33,6 +33,6 @@ setup(
         include_dirs=["include", "src"],
         define_macros=[("_GNU_SOURCE", None)],
         extra_compile_args=["-std=c17", "-fvisibility=hidden", "-fstack-clash-protection"],
-        libraries=["idn2", "m"],
+        libraries=["uring", "idn2", "m"],
     )],
 )

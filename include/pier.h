@@ -48,13 +48,18 @@
  *
  * **Waiting.** A call that waits does so until the socket's time-out or deadline, whichever
  * is earlier, and then returns -ETIME. Two things end it before, and each description says
- * after "Cancel:" what then holds: pier_close() of its socket in another thread
- * (-ECANCELED), and an interruption hook that says so (-EINTR, pier_sethook()). A call
- * whose description has no "Cancel:" does not wait.
+ * after "Cancel:" what then holds: pier_close() of its socket by another thread or task, or
+ * the cancel of its task (-ECANCELED), and an interruption hook that says so (-EINTR,
+ * pier_sethook()). A call whose description has no "Cancel:" does not wait.
  *
  * **Threads.** Any thread may use any socket, and every description ends with what differs,
- * after "Threads:". The last error and the interruption hook belong to the thread; the
- * table of sockets, the default time-out and the resolver's pool belong to the process.
+ * after "Threads:". The last error belongs to the thread or task, the interruption hook to
+ * the thread; the table of sockets, the default time-out and the resolver's pool belong to
+ * the process.
+ *
+ * **Tasks.** Inside pier_run() each call that waits parks its task, and others run. Nothing
+ * else about it changes, but that a socket without a time-out waits even if its descriptor
+ * is O_NONBLOCK, and that the loop asks the interruption hook.
  *
  * **What is left alone.** pier installs no signal handler, changes no signal's disposition,
  * never exits, and prints nothing unless PIER_TRACE asks for it. After fork(2) the child
@@ -76,6 +81,7 @@
  *     pier/option.h    socket options
  *     pier/resolve.h   names of hosts, services, interfaces
  *     pier/net.h       dial, serve, read lines, stdio
+ *     pier/task.h      light tasks
  *     pier/version.h   which pier this is
  */
 
@@ -86,6 +92,7 @@
 #include <pier/option.h>
 #include <pier/resolve.h>
 #include <pier/socket.h>
+#include <pier/task.h>
 #include <pier/time.h>
 #include <pier/version.h>
 

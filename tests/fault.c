@@ -332,6 +332,23 @@ static int fault_raise(int signal) { return SYSTEM.raise(signal); }
 
 static pid_t fault_getpid(void) { return SYSTEM.getpid(); }
 
+static void fault_exit(int status) { SYSTEM.exit(status); }
+
+static void fault_ring_close(struct io_uring *ring) { SYSTEM.ring_close(ring); }
+
+static int fault_ring_result(int result) { return result; }
+
+/* A loop waits again after a signal, for ever: that is no failure. */
+static int fault_ring_enter(struct io_uring *ring, pier_time deadline)
+{
+    return interrupts() ? -EINTR : SYSTEM.ring_enter(ring, deadline);
+}
+
+static int fault_epoll_wait(int epfd, struct epoll_event *events, int most, int milliseconds)
+{
+    return interrupts() ? -EINTR : SYSTEM.epoll_wait(epfd, events, most, milliseconds);
+}
+
 static const char *fault_getenv(const char *name) { return SYSTEM.getenv(name); }
 
 /* All the others fail with the one errno, or are made. */
@@ -352,7 +369,7 @@ FAILS(int, ioctl, ENODEV, (int fd, unsigned long request, void *arg), (fd, reque
 FAILS(int, eventfd, EMFILE, (unsigned initial, int flags), (initial, flags))
 FAILS(int, epoll_create, EMFILE, (int flags), (flags))
 FAILS(int, epoll_ctl, ENOSPC, (int epfd, int operation, int fd, struct epoll_event *event), (epfd, operation, fd, event))
-FAILS(int, epoll_wait, EINTR, (int epfd, struct epoll_event *events, int most, int milliseconds), (epfd, events, most, milliseconds))
+FAILS(int, ring_open, ENOMEM, (struct io_uring *ring, unsigned entries, struct io_uring_params *params), (ring, entries, params))
 FAILS(int, open, EMFILE, (const char *path, int flags, mode_t mode), (path, flags, mode))
 FAILS(ssize_t, pread, EIO, (int fd, void *buf, size_t len, off_t offset), (fd, buf, len, offset))
 FAILS(off_t, lseek, ESPIPE, (int fd, off_t offset, int whence), (fd, offset, whence))
@@ -408,6 +425,10 @@ const struct pier__seam fault_seam = {
     .epoll_create = fault_epoll_create,
     .epoll_ctl = fault_epoll_ctl,
     .epoll_wait = fault_epoll_wait,
+    .ring_open = fault_ring_open,
+    .ring_close = fault_ring_close,
+    .ring_enter = fault_ring_enter,
+    .ring_result = fault_ring_result,
     .open = fault_open,
     .read = fault_read,
     .pread = fault_pread,
@@ -452,6 +473,7 @@ const struct pier__seam fault_seam = {
     .sigaltstack = fault_sigaltstack,
     .raise = fault_raise,
     .getpid = fault_getpid,
+    .exit = fault_exit,
     .getenv = fault_getenv,
 };
 

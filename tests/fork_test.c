@@ -36,17 +36,20 @@ static void wake_is_another(void *arg)
 {
     int parents = *(int *)arg;
     assert_false(scene_open(parents)); /* the parent's has gone */
-    int own = pier__thread_wakefd();
-    assert_true(own >= 0);
-    pier__thread_wake(own);
-    pier__thread_wake(own);
+    struct pier__waker *own;
+    assert_int_equal(pier__thread_waker(&own), 0);
+    pier__wake(own);
+    pier__wake(own);
 }
 
 TEST(forked_child_has_a_wake_descriptor_of_its_own)
 {
-    int wakefd = pier__thread_wakefd();
+    struct pier__waker *waker, *later;
+    assert_int_equal(pier__thread_waker(&waker), 0);
+    int wakefd = waker->fd;
     assert_int_equal(in_child(wake_is_another, &wakefd), 0);
-    assert_int_equal(pier__thread_wakefd(), wakefd);
+    assert_int_equal(pier__thread_waker(&later), 0);
+    assert_int_equal(later->fd, wakefd);
     struct pollfd ready = {.fd = wakefd, .events = POLLIN};
     assert_int_equal(poll(&ready, 1, 0), 0); /* nobody woke the parent */
 }

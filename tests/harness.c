@@ -13,6 +13,7 @@
 #include <ftw.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <pier.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,29 +26,55 @@
 
 void harness_settle(void)
 {
-    (void)pier__thread_wakefd();
+    struct pier__waker *unused;
+    (void)pier__thread_waker(&unused);
     (void)pier__failure();
+}
+
+static const char *world(void)
+{
+    const char *mode = getenv("PIER_TEST_MODE");
+    return mode ? mode : "thread";
+}
+
+bool harness_in_task(void) { return strncmp(world(), "task-", 5) == 0; }
+
+int harness_in_world(int (*fn)(void *arg), void *arg)
+{
+    if (!harness_in_task()) return fn(arg);
+    const char *backend = world() + 5;
+    return pier_run(fn, arg,
+        &(pier_run_opts){.backend = backend, .stack_size = (size_t)8 << 20, .name = "test"});
 }
 
 struct start {
     void *(*fn)(void *);
     void *arg;
     const struct pier__seam *seam;
+    void *result;
 };
+
+static int call_start(void *arg)
+{
+    struct start *start = arg;
+    pier__seam = start->seam;
+    start->result = start->fn(start->arg);
+    return 0;
+}
 
 static void *begin_thread(void *arg)
 {
     struct start start = *(struct start *)arg;
     free(arg);
-    pier__seam = start.seam;
-    return start.fn(start.arg);
+    assert_int_equal(harness_in_world(call_start, &start), 0);
+    return start.result;
 }
 
 pthread_t test_thread(void *(*fn)(void *), void *arg)
 {
     struct start *start = malloc(sizeof *start);
     assert_non_null(start);
-    *start = (struct start){fn, arg, pier__seam};
+    *start = (struct start){.fn = fn, .arg = arg, .seam = pier__seam};
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, begin_thread, start), 0);
     return thread;

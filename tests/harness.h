@@ -43,6 +43,12 @@
     }                                                                                 \
     static void test_##sentence(void)
 
+/* Ends the test as skipped where waiting parks a task: ONLY_IN_THREADS("counts system calls"). */
+#define ONLY_IN_THREADS(reason)                           \
+    do {                                                  \
+        if (harness_in_task()) SKIP("in tasks: " reason); \
+    } while (0)
+
 /* Ends the test as skipped: SKIP("no IPv6 here"). */
 #define SKIP(reason) harness_skip(reason)
 
@@ -54,6 +60,15 @@ struct harness_test {
 
 void harness_register(struct harness_test *test);
 _Noreturn void harness_skip(const char *reason);
+
+/*
+ * The world that the test runs in, by the environment variable PIER_TEST_MODE: "thread", or
+ * "task-epoll", "task-uring", where the test and each test_thread() is the main task of a loop of its own.
+ */
+bool harness_in_task(void);
+
+/* Call fn(arg) in that world. Returns what it returned, or how pier_run() failed. */
+int harness_in_world(int (*fn)(void *arg), void *arg);
 
 /*
  * Called before descriptors are counted, at the start of a test and at its end: makes

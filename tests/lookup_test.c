@@ -108,7 +108,7 @@ static void *close_it(void *unused)
         test_sleep(0.001);
     }
     atomic_fetch_or(&life.state, PIER__CLOSING);
-    pier__life_wake(&life);
+    pier__life_wake(&life, -1);
     return NULL;
 }
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <pier.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,6 +166,17 @@ void harness_skip(const char *reason)
     _exit(SKIPPED);
 }
 
+static int run_body(void *arg)
+{
+    const struct harness_test *test = arg;
+    harness_settle();
+    fault_install_by_environment();
+    test->run();
+    fault_report();
+    pier__seam = &pier__seam_system;
+    return 0;
+}
+
 static int run_here(const struct harness_test *test)
 {
     setenv("CMOCKA_TEST_ABORT", "1", 1);
@@ -176,12 +188,10 @@ static int run_here(const struct harness_test *test)
     sigaction(SIGPIPE, NULL, &sigpipe);
     harness_settle();
     list_fds(&before);
-    fault_install_by_environment();
-    test->run();
-    fault_report();
-    pier__seam = &pier__seam_system;
+    int ran = harness_in_world(run_body, (void *)(uintptr_t)test);
+    if (ran < 0) fprintf(stderr, "pier_run: %s\n", pier_strerror(ran));
     bool failed = fds_changed(&before);
-    if (sigpipe_changed(&sigpipe)) failed = true;
+    if (ran < 0 || sigpipe_changed(&sigpipe)) failed = true;
     harness_cleanup();
     return failed ? FAILED : 0; /* by exit, so that a leak checker can speak */
 }

@@ -194,8 +194,11 @@ static bool waits(long number)
         SYS_accept4,
         SYS_ppoll,
         SYS_sendfile,
+        SYS_io_uring_enter,
+        SYS_epoll_pwait,
 #ifdef SYS_poll
         SYS_poll,
+        SYS_epoll_wait,
 #endif
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)

@@ -143,6 +143,7 @@ def main(arguments):
     JUNIT.mkdir(parents=True, exist_ok=True)
     if arguments == ["--soak"]:
         long = {name: CHECKS[name] for name in ("build_dev", "build_release")}
+        long |= {"build_worlds": build("worlds"), "suite_worlds": suite("worlds")}
         arguments = [["tests/conformance/fuzz.py", PYPIER, "--soak"]]
         return run({**long, **faults(soak=True), "arguments": arguments}, JUNIT / "soak.xml")
     known = {**CHECKS, **faults(soak=False)}

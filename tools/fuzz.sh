@@ -11,7 +11,7 @@ flags=(-std=c17 -D_GNU_SOURCE -g -O1 -fno-builtin-memcmp -Iinclude -Isrc
     -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all)
 for source in tests/fuzz/*_fuzz.c; do
     name=$(basename "$source" _fuzz.c)
-    clang "${flags[@]}" -o "build/fuzz/$name-fuzz" "$source" src/*/*.c -lidn2 -lm -lpthread
+    clang "${flags[@]}" -o "build/fuzz/$name-fuzz" "$source" src/*/*.c -luring -lidn2 -lm -lpthread
     mkdir -p "build/fuzz/$name"
     echo "== $name, $seconds s"
     "build/fuzz/$name-fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \

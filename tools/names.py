@@ -13,7 +13,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 NAME = re.compile(r"(?<![\w./-])(?:pier_[a-z0-9_]*[a-z0-9]|PIER_[A-Z0-9_]*[A-Z0-9])\b")
 # What is no part of the library: the environment, the program of the tests.
-OTHERS = {"PIER_TRACE", "pier_tests"}
+OTHERS = {"PIER_TRACE", "PIER_BACKEND", "pier_tests"}
 
 
 def mentioned(text):

@@ -94,6 +94,7 @@ enum pier_code {
     PIER_EMULTIPLE = -12025,    /**< The address resolved to more than one. */
     PIER_ENOTHANDLE = -12026,   /**< A negative handle that no failed call returned. */
     PIER_EINCOMPLETE = -12027,  /**< The stream ended in the middle of what was asked for. */
+    PIER_ENOTASK = -12028,      /**< Only a task can do this, and none is running. */
 };
 
 /**

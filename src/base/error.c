@@ -215,6 +215,7 @@ static const struct fact arguments[] = {
     E(EMULTIPLE, "sockaddr resolved to multiple addresses", OSError),
     E(ENOTHANDLE, "handle did not come from pier", ValueError),
     E(EINCOMPLETE, "stream ended early", EOFError),
+    E(ENOTASK, "not inside a task", RuntimeError),
 };
 #undef E
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <net/if.h>
 #include <resolv.h>
 #include <stdlib.h>
@@ -202,6 +203,28 @@ static int sys_epoll_wait(int epfd, struct epoll_event *events, int count, int m
     int n = epoll_wait(epfd, events, count, ms);
     return SAID(n);
 }
+
+/* The child of a fork must not find the ring: what it submitted would be the parent's. */
+static int sys_ring_open(struct io_uring *ring, unsigned entries, struct io_uring_params *params)
+{
+    int err = io_uring_queue_init_params(entries, ring, params);
+    if (err < 0) return err;
+    (void)io_uring_ring_dontfork(ring);
+    return 0;
+}
+
+static int sys_ring_enter(struct io_uring *ring, pier_time deadline)
+{
+    struct io_uring_cqe *cqe;
+    if (deadline == 0) return io_uring_submit_and_get_events(ring);
+    if (deadline == PIER_NEVER) return io_uring_submit_and_wait_timeout(ring, &cqe, 1, NULL, NULL);
+    pier_time ns = deadline - sys_now();
+    if (ns <= 0) return io_uring_submit_and_get_events(ring);
+    struct __kernel_timespec left = {ns / PIER_SECOND, ns % PIER_SECOND};
+    return io_uring_submit_and_wait_timeout(ring, &cqe, 1, &left, NULL);
+}
+
+static int sys_ring_result(int result) { return result; }
 
 static int sys_open(const char *path, int flags, mode_t mode)
 {
@@ -456,6 +479,10 @@ const struct pier__seam pier__seam_system = {
     .epoll_create = sys_epoll_create,
     .epoll_ctl = sys_epoll_ctl,
     .epoll_wait = sys_epoll_wait,
+    .ring_open = sys_ring_open,
+    .ring_close = io_uring_queue_exit,
+    .ring_enter = sys_ring_enter,
+    .ring_result = sys_ring_result,
     .open = sys_open,
     .read = sys_read,
     .pread = sys_pread,
@@ -500,6 +527,7 @@ const struct pier__seam pier__seam_system = {
     .sigaltstack = sys_sigaltstack,
     .raise = sys_raise,
     .getpid = getpid,
+    .exit = exit,
     .getenv = sys_getenv,
 };
 

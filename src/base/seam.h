@@ -15,6 +15,8 @@
 #include <sys/types.h>
 
 struct epoll_event;
+struct io_uring;
+struct io_uring_params;
 struct if_nameindex;
 
 /*
@@ -62,6 +64,14 @@ struct pier__seam {
     int (*epoll_create)(int flags);
     int (*epoll_ctl)(int epfd, int op, int fd, struct epoll_event *event);
     int (*epoll_wait)(int epfd, struct epoll_event *events, int count, int ms);
+
+    /* io_uring, through liburing */
+    int (*ring_open)(struct io_uring *ring, unsigned entries, struct io_uring_params *params);
+    void (*ring_close)(struct io_uring *ring);
+    /* hand over what is prepared and wait for a result until the deadline; 0: only look */
+    int (*ring_enter)(struct io_uring *ring, pier_time deadline);
+    int (*ring_result)(int result); /* what an operation came to, as the kernel says */
+
     int (*open)(const char *path, int flags, mode_t mode);
     ssize_t (*read)(int fd, void *buf, size_t len);
     ssize_t (*pread)(int fd, void *buf, size_t len, off_t offset);
@@ -119,6 +129,7 @@ struct pier__seam {
     int (*sigaltstack)(const stack_t *stack, stack_t *old);
     int (*raise)(int signal);
     pid_t (*getpid)(void);
+    void (*exit)(int status);
     const char *(*getenv)(const char *name); /* secure_getenv(3) */
 };
 

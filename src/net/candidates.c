@@ -3,7 +3,7 @@
 
 #include "base/bits.h"
 #include "base/seam.h"
-#include "wait/thread.h"
+#include "wait/await.h"
 
 #include <pier/error.h>
 
@@ -80,7 +80,7 @@ int pier__candidates_begin(
     struct asked asked;
     ask_about(&asked, to);
     if (asked.question.family == AF_UNSPEC) asked.question.family = family;
-    bool hurry = limit != PIER_NEVER || pier__thread_hook.call;
+    bool hurry = limit != PIER_NEVER || !pier__await_is_patient();
     bool split = hurry && to->pending & PIER_ADDR_HOST && asked.question.family == AF_UNSPEC;
     return split ? ask_both(c, &asked.question) : ask_here(c, &asked.question, limit);
 }

@@ -36,7 +36,7 @@ static int enter(struct pier__use *use, const struct file *file)
 {
     int err = pier__enter(use, file->s, PIER__WAITER);
     if (err < 0) return err;
-    if (use->entry && atomic_load(&use->entry->birth) == file->birth) return 0;
+    if (use->entry && atomic_load(&use->entry->life.birth) == file->birth) return 0;
     pier__leave(use);
     return -EBADF;
 }
@@ -163,7 +163,7 @@ static int open_file(const struct pier__use *use, const char *mode, FILE **out)
     if (!stdio_mode || use->entry->type != SOCK_STREAM) return -EINVAL;
     struct file *file = pier__allocate_zeroed(1, sizeof *file);
     if (!file) return -ENOMEM;
-    *file = (struct file){.s = use->fd, .birth = atomic_load(&use->entry->birth)};
+    *file = (struct file){.s = use->fd, .birth = atomic_load(&use->entry->life.birth)};
     FILE *stream = fopencookie(file, stdio_mode, functions);
     if (!stream) {
         pier__seam->release(file);

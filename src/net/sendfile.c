@@ -156,9 +156,11 @@ static int send_by_reading(struct job *job)
  */
 static int may_send_directly(const struct job *job)
 {
-    struct pier__life *life = life_of(job);
-    bool limited = job->timeout != PIER_NEVER || job->deadline != PIER_NEVER;
-    if (!limited && (!life || life->wakes & PIER__WAKES_SEND)) return 1;
+    const struct pier__op op = {.code = PIER_OP_SENDFILE,
+        .life = life_of(job),
+        .timeout = job->timeout,
+        .deadline = job->deadline};
+    if (pier__await_may_block(&op)) return 1;
     return pier__is_nonblock(job->use->entry, job->use->fd);
 }
 

@@ -49,7 +49,7 @@ struct pier__serving {
     const struct pier__seam *seam; /* the serving thread's, for its handlers */
     pid_t pid;                     /* a handler may fork, and return in the child */
     pier_serve_counts *counts;
-    int wakefd;                      /* the serving thread's */
+    struct pier__waker *waker;       /* the serving strand's */
     _Atomic pier_time drained_until; /* 0: nobody has stopped it */
     pier_time pause;                 /* the last one after a shortage; 0: there is none */
 
@@ -99,7 +99,7 @@ static void strike_off(struct client *client)
     if (client->next) client->next->link = client->link;
     serving->active--;
     count(&serving->counts->active, -1);
-    if (serving->awaited) pier__thread_wake(serving->wakefd);
+    if (serving->awaited) pier__wake(serving->waker);
 }
 
 /* Close the client, unless the handler has done so itself, whoever has its number now. */
@@ -107,7 +107,8 @@ static void close_client(const struct client *client)
 {
     struct pier__use use;
     if (pier__enter(&use, client->s, PIER__VISITOR) < 0) return;
-    if (use.entry && atomic_load(&use.entry->birth) == client->birth) (void)pier__close(client->s);
+    if (use.entry && atomic_load(&use.entry->life.birth) == client->birth)
+        (void)pier__close(client->s);
     pier__leave(&use);
 }
 
@@ -308,7 +309,7 @@ static void cancel(struct client *client)
     if (client->ended || client->canceled) return;
     if (pier__enter(&client->held, client->s, PIER__VISITOR) < 0) return;
     const struct pier__entry *entry = client->held.entry;
-    if (entry && atomic_load(&entry->birth) == client->birth && pier__close(client->s) == 0) {
+    if (entry && atomic_load(&entry->life.birth) == client->birth && pier__close(client->s) == 0) {
         client->canceled = true;
         count(&client->serving->counts->canceled, 1);
     } else {
@@ -400,8 +401,8 @@ static int serve_in(struct pier__serving *serving, const pier_serve_opts *opts)
     if (!entry) return -EBADF;
     if (pier__special(entry) & PIER__HAS_FAILED_BIND) return atomic_load(&entry->failed_bind);
     if (!pier__is_listening(entry, serving->use.fd)) return -EINVAL;
-    serving->wakefd = pier__thread_wakefd();
-    int err = serving->wakefd < 0 ? serving->wakefd : set_stack(serving, opts->stack_size);
+    int err = pier__waker(&serving->waker);
+    if (err == 0) err = set_stack(serving, opts->stack_size);
     if (err < 0) return err;
     pthread_once(&client_key_once, make_client_key);
     struct pier__serving *nobody = NULL;
@@ -458,7 +459,7 @@ int pier_stop(int server, double drain_seconds)
     struct pier__serving *serving = atomic_load(&entry->serving);
     if (serving) {
         shorten(serving, pier__point(pier__seam->now(), drain));
-        pier__thread_wake(serving->wakefd);
+        pier__wake_from_signal(serving->waker);
     }
     atomic_fetch_sub(&entry->stoppers, 1);
     return serving ? 0 : -ESRCH;

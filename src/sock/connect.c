@@ -112,22 +112,21 @@ static bool is_transient(int64_t code)
 /* May accept wait on this descriptor? On what is no listener it must fail at once instead. */
 bool pier__is_listening(struct pier__entry *entry, int fd)
 {
-    if (!entry) return false;
-    if (atomic_load(&entry->listening)) return true;
+    if (entry && atomic_load(&entry->listening)) return true;
     int listening = 0;
     if (pier__ask_int(fd, SO_ACCEPTCONN, &listening) < 0) return false;
-    if (listening) atomic_store(&entry->listening, true);
+    if (entry && listening) atomic_store(&entry->listening, true);
     return listening;
 }
 
-/* accept4(2) has no MSG_DONTWAIT: under a limit, or beside another accept, in this process or
+/* accept4(2) has no MSG_DONTWAIT: where it may not block, or beside another accept, in this process or
  * another, that may be faster after the same poll, the description itself must not block. */
 static int prepare_accept(const struct pier__use *use, const struct pier__op *op)
 {
-    int64_t state = atomic_load(&use->entry->life.state);
-    bool rival = (state & PIER__WAITERS) > 1 || atomic_load(&use->entry->shared);
-    bool limited = op->timeout != PIER_NEVER || op->deadline != PIER_NEVER;
-    return limited || rival ? pier__set_nonblock(use->entry, use->fd, true) : 0;
+    struct pier__entry *entry = use->entry;
+    int64_t state = entry ? atomic_load(&entry->life.state) : 0;
+    bool rival = (state & PIER__WAITERS) > 1 || (entry && atomic_load(&entry->life.shared));
+    return rival || !pier__await_may_block(op) ? pier__set_nonblock(entry, use->fd, true) : 0;
 }
 
 /* So many connections may fail one after the other before a pause is made: perhaps it is no connection's fault. */
@@ -188,11 +187,10 @@ int pier__accept_in(const struct pier__use *use, struct pier__sockaddr *peer, bo
         .with.in = {.addr = (struct sockaddr *)&peer->storage, .addrlen = &peer->length}};
     pier__limit(&op, use);
     if (!wait) op.timeout = 0;
-    if (!listener) op.timeout = op.deadline = PIER_NEVER, op.life = NULL;
     int err = listener && wait ? prepare_accept(use, &op) : 0;
     if (err < 0) return err;
     peer->length = sizeof peer->storage;
-    int64_t fd = listener ? accept_next(&op) : pier__await(&op);
+    int64_t fd = listener ? accept_next(&op) : pier__op_try(&op, /* wait= */ true);
     if (fd < 0) return (int)fd;
     if (!entry) return adopt_accepted((int)fd);
     int s = pier__own((int)fd, entry->family, entry->type, entry->protocol, limited);
@@ -270,8 +268,7 @@ static int connect_in(
         .timeout = timeout,
         .deadline = limit,
         .with.out = {.addr = &addr->sa.any, .addrlen = addr->length}};
-    bool waits = timeout != 0 && entry &&
-                 (limit != PIER_NEVER || !(entry->life.wakes & PIER__WAKES_CONNECT));
+    bool waits = timeout != 0 && !pier__await_may_block(&op);
     int was = waits ? pier__is_nonblock(entry, use->fd) : 1;
     if (was < 0) return was;
     if (entry && pier__life_closing(&entry->life)) return -ECANCELED; /* during the look-up, say */

@@ -3,6 +3,7 @@
 
 #include "base/addr.h"
 #include "base/seam.h"
+#include "base/strand.h"
 #include "base/time.h"
 #include "base/trace.h"
 #include "sock/buffer.h"
@@ -125,9 +126,10 @@ struct plain {
 
 #define KEEP_IN_MEMORY(variable) __asm__ volatile("" : "+m"(variable))
 
-/* May these arguments take it? Too large a length the kernel cuts down itself. */
+/* May this call take it? Too large a length the kernel cuts down itself. */
 static inline bool is_plain(int s, const void *buf, size_t len, int flags)
 {
+    if (PIER_UNLIKELY(pier__strand_of_task != NULL)) return false;
     return (unsigned)s < PIER__CHUNK && buf && (ssize_t)len > 0 && !(flags & MSG_DONTWAIT);
 }
 

@@ -23,18 +23,18 @@ int64_t pier__default_timeout(void)
 int pier__set_nonblock(struct pier__entry *entry, int fd, bool nonblock)
 {
     int8_t wanted = nonblock ? PIER__MODE_NONBLOCK : PIER__MODE_BLOCKING;
-    int8_t known = entry ? atomic_load(&entry->mode) : PIER__MODE_UNKNOWN;
+    int8_t known = entry ? atomic_load(&entry->life.mode) : PIER__MODE_UNKNOWN;
     if (known == wanted) return 0;
     int on = nonblock;
     int err = pier__seam->ioctl(fd, FIONBIO, &on);
     if (err < 0) return err;
-    if (known != PIER__MODE_UNKNOWN) atomic_store(&entry->mode, wanted);
+    if (known != PIER__MODE_UNKNOWN) atomic_store(&entry->life.mode, wanted);
     return 0;
 }
 
 int pier__is_nonblock(struct pier__entry *entry, int fd)
 {
-    int8_t known = entry ? atomic_load(&entry->mode) : PIER__MODE_UNKNOWN;
+    int8_t known = entry ? atomic_load(&entry->life.mode) : PIER__MODE_UNKNOWN;
     if (known != PIER__MODE_UNKNOWN) return known == PIER__MODE_NONBLOCK;
     int flags = pier__seam->fcntl(fd, F_GETFL, 0);
     return flags < 0 ? flags : (flags & O_NONBLOCK) != 0;

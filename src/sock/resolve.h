@@ -49,7 +49,7 @@ ssize_t pier__getaddrinfo(const struct pier__question *question, struct pier__li
 /*
  * The same without waiting: a look-up that runs by itself, several at once if need be. Whoever
  * started one, and only that thread, ends it: by taking the answer when it is done, or by leaving it; the
- * late answer is dropped. Completion wakes the thread that started it (pier__thread_wakefd()), so it
+ * late answer is dropped. Completion wakes the thread that started it (pier__waker()), so it
  * may wait in a PIER_OP_POLL, with descriptors of its own or none, which then returns 0 or more.
  * Literals are done at once.
  */

@@ -22,7 +22,7 @@ int pier__own(int fd, int family, int type, int protocol, bool nonblock)
         pier__seam->close(fd);
         return -ENOMEM;
     }
-    atomic_store(&entry->mode, nonblock ? PIER__MODE_NONBLOCK : PIER__MODE_BLOCKING);
+    atomic_store(&entry->life.mode, nonblock ? PIER__MODE_NONBLOCK : PIER__MODE_BLOCKING);
     if (type & SOCK_NONBLOCK) {
         atomic_store(&entry->timeout, 0);
         pier__mark_special(entry, PIER__HAS_TIMEOUT, true);
@@ -243,7 +243,7 @@ static void wake_waiters(struct pier__entry *entry, int fd)
     int listening = 0;
     if (entry->life.wakes) (void)pier__ask_int(fd, SO_ACCEPTCONN, &listening);
     if (entry->life.wakes && !listening) shut_down(entry, fd);
-    pier__life_wake(&entry->life);
+    pier__life_wake(&entry->life, fd);
 }
 
 int pier__close(int s)
@@ -288,7 +288,7 @@ uint64_t pier__birth(int s)
 {
     struct pier__entry *entry = s < 0 ? NULL : pier__entry_at(s);
     if (!entry) return 0;
-    uint64_t birth = atomic_load(&entry->birth);
+    uint64_t birth = atomic_load(&entry->life.birth);
     int64_t state = atomic_load(&entry->life.state);
     return (state & (PIER__OPEN | PIER__CLOSING)) == PIER__OPEN ? birth : 0;
 }

@@ -7,6 +7,7 @@
 #include "base/trace.h"
 #include "sock/buffer.h"
 #include "sock/limit.h"
+#include "wait/loop.h"
 #include "wait/thread.h"
 
 #include <errno.h>
@@ -111,14 +112,14 @@ struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol)
     entry->life.wakes = wakes(family, type);
     entry->life.readable = entry->life.full = false;
     entry->life.guess = (struct pier__guess){0};
-    entry->mode = PIER__MODE_UNKNOWN;
-    entry->shared = entry->listening = entry->bound = false;
+    entry->life.mode = PIER__MODE_UNKNOWN;
+    entry->life.shared = entry->listening = entry->bound = false;
     entry->failed_bind = entry->failed_connect = 0;
     entry->peer_length = 0;
     entry->gso = PIER__GSO_UNKNOWN;
     entry->deadline = PIER_NEVER;
     entry->timeout = pier__default_timeout();
-    entry->birth = atomic_fetch_add(&births, 1) + 1;
+    entry->life.birth = atomic_fetch_add(&births, 1) + 1;
 
     int seen = atomic_load(&highest);
     while (seen < fd && !atomic_compare_exchange_weak(&highest, &seen, fd)) {
@@ -136,12 +137,13 @@ struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol)
 int pier__entry_bury(struct pier__entry *entry, int fd)
 {
     int64_t was = atomic_load(&entry->life.state);
-    int64_t grave = PIER__GRAVE(atomic_load(&entry->birth));
+    int64_t grave = PIER__GRAVE(atomic_load(&entry->life.birth));
     do {
         bool closing = was & PIER__CLOSING && was & PIER__OPEN;
         if (!closing || was & PIER__INSIDE) return 0;
     } while (!atomic_compare_exchange_weak(&entry->life.state, &was, grave));
     pier__buffer_free(entry);
+    if (atomic_load(&entry->life.shared)) pier__loops_forget(fd);
     int err = pier__seam->close(fd);
     was = atomic_load(&entry->life.state);
     while ((was & ~PIER__INSIDE) == grave) { /* else it has been born again already */

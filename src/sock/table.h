@@ -37,13 +37,6 @@ enum pier__special {
     PIER__COALESCES = 128,         /* what it receives must be taken apart (sock/gro.h) */
 };
 
-/* O_NONBLOCK belongs to the description, which duplicates and forks share. */
-enum pier__mode {
-    PIER__MODE_UNKNOWN, /* adopted, or shared with a duplicate */
-    PIER__MODE_BLOCKING,
-    PIER__MODE_NONBLOCK,
-};
-
 /* Sending several datagrams as one, which not every kernel and device can (sock/many.c). */
 enum pier__gso {
     PIER__GSO_UNKNOWN,
@@ -59,16 +52,13 @@ struct pier__entry {
     struct pier__life life;
     uint16_t family, type;
     int protocol;
-    _Atomic uint16_t stoppers; /* pier_stop() calls that look at serving now */
-    _Atomic int8_t mode;     /* enum pier__mode: what the description's O_NONBLOCK is known to be */
-    _Atomic bool shared;     /* the description may have other owners: duplicates, forks */
-    _Atomic bool listening;  /* it is a listener: accept may wait for it */
-    _Atomic bool bound;      /* it was given a local address by hand */
-    uint8_t peer_length;     /* 0: unknown */
-    _Atomic uint8_t gso;     /* enum pier__gso */
-    _Atomic int64_t timeout; /* ns; 0: non-blocking, PIER_NEVER: none */
-    _Atomic pier_time deadline; /* PIER_NEVER: none */
-    _Atomic uint64_t birth;
+    _Atomic uint16_t stoppers;               /* pier_stop() calls that look at serving now */
+    _Atomic bool listening;                  /* it is a listener: accept may wait for it */
+    _Atomic bool bound;                      /* it was given a local address by hand */
+    uint8_t peer_length;                     /* 0: unknown */
+    _Atomic uint8_t gso;                     /* enum pier__gso */
+    _Atomic int64_t timeout;                 /* ns; 0: non-blocking, PIER_NEVER: none */
+    _Atomic pier_time deadline;              /* PIER_NEVER: none */
     _Atomic int failed_bind, failed_connect; /* codes, or 0 */
     struct pier__turn sending;               /* whose sendall it is */
     struct pier__turn reading;               /* whose framing read it is */
@@ -175,8 +165,8 @@ struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol)
 /* From now on others may own the description too, and change its mode. */
 static inline void pier__entry_share(struct pier__entry *entry)
 {
-    atomic_store(&entry->mode, PIER__MODE_UNKNOWN);
-    atomic_store(&entry->shared, true);
+    atomic_store(&entry->life.mode, PIER__MODE_UNKNOWN);
+    atomic_store(&entry->life.shared, true);
 }
 
 /* Remember the other end's address, for error sentences: after a reset the kernel has forgotten it. */

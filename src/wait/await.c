@@ -3,6 +3,7 @@
 
 #include "base/seam.h"
 #include "base/time.h"
+#include "wait/task.h"
 #include "wait/thread.h"
 
 #include <errno.h>
@@ -28,47 +29,6 @@ struct wait {
     bool nap;        /* the next wait is a nap */
 };
 
-static bool is_receive(const struct pier__op *op) { return op->code <= PIER_OP_RECVMMSG; }
-
-static bool is_send(const struct pier__op *op)
-{
-    return !is_receive(op) && op->code <= PIER_OP_SENDFILE;
-}
-
-static bool is_unlimited(const struct pier__op *op)
-{
-    return op->timeout == PIER_NEVER && op->deadline == PIER_NEVER;
-}
-
-/* Does the call itself return when the descriptor is shut down? */
-static bool shutdown_wakes(const struct pier__op *op)
-{
-    if (is_receive(op)) return op->life->wakes & PIER__WAKES_RECV;
-    if (is_send(op)) return op->life->wakes & PIER__WAKES_SEND;
-    return op->code == PIER_OP_CONNECT && op->life->wakes & PIER__WAKES_CONNECT;
-}
-
-/* Does a result of 0 stand for something that would be lost? Descriptor 0, or those that came with an empty message. */
-static bool zero_counts(const struct pier__op *op)
-{
-    return op->code == PIER_OP_ACCEPT ||
-           (op->code == PIER_OP_RECVMSG && op->with.msg_in->msg_controllen > 0);
-}
-
-/* A result that came while the descriptor was closing: what moved counts, all else is the cancel. */
-static int64_t settle(struct pier__op *op, int64_t n)
-{
-    if (PIER_LIKELY(n > 0) || !op->life || !pier__life_closing(op->life)) return n;
-    return n == 0 && zero_counts(op) ? n : -ECANCELED;
-}
-
-/* Is it something that poll cannot tell? */
-static bool is_blind(const struct pier__op *op)
-{
-    if (op->code == PIER_OP_CONNECT) return !op->connecting;
-    return is_send(op) && op->life && !shutdown_wakes(op);
-}
-
 static int64_t interrupted(struct pier__op *op)
 {
     int err = pier__thread_interrupted(op->life);
@@ -80,10 +40,10 @@ static int64_t interrupted(struct pier__op *op)
 static int64_t poll_watched(
     struct pier__life *life, struct pollfd *fds, nfds_t count, pier_time until)
 {
-    int wakefd = pier__thread_wakefd();
-    if (wakefd < 0) return wakefd;
-    fds[count] = (struct pollfd){.fd = wakefd, .events = POLLIN};
-    struct pier__waiter waiter = {.wakefd = wakefd};
+    struct pier__waiter waiter;
+    int err = pier__thread_waker(&waiter.waker);
+    if (err < 0) return err;
+    fds[count] = (struct pollfd){.fd = waiter.waker->fd, .events = POLLIN};
     if (life) pier__life_watch(life, &waiter);
     if (life && pier__life_closing(life)) until = 0;
     int64_t n = pier__seam->poll(fds, count + 1, until);
@@ -102,11 +62,12 @@ static int64_t poll_once(struct wait *w)
     struct pollfd fds[2] = {{.fd = op->fd, .events = pier__op_events(op)}};
     pier_time until = w->limit;
     if (w->nap) {
-        pier_time nap = is_blind(op) ? FIRST_NAP << (w->lies < 8 ? w->lies - 2 : 6) : FIRST_NAP;
+        pier_time nap =
+            pier__op_blind(op) ? FIRST_NAP << (w->lies < 8 ? w->lies - 2 : 6) : FIRST_NAP;
         until = pier__earlier(until, pier__seam->now() + (nap < LAST_NAP ? nap : LAST_NAP));
         fds[0].fd = -1;
     }
-    if (!op->life || shutdown_wakes(op)) return pier__seam->poll(fds, 1, until);
+    if (!op->life || pier__op_shutdown_wakes(op)) return pier__seam->poll(fds, 1, until);
     return poll_watched(op->life, fds, 1, until);
 }
 
@@ -127,12 +88,6 @@ static int64_t wait_ready(struct wait *w)
     return n;
 }
 
-/* The readable mark says something about receives from streams into a buffer of known room. */
-static bool has_mark(const struct pier__op *op)
-{
-    return op->life && op->stream && op->code <= PIER_OP_RECVFROM;
-}
-
 static uint8_t get(_Atomic uint8_t *field)
 {
     return atomic_load_explicit(field, memory_order_relaxed);
@@ -150,7 +105,7 @@ static void call_saved(struct pier__guess *guess)
 
 static bool guess_readable(const struct pier__op *op)
 {
-    if (!has_mark(op) || !atomic_load_explicit(&op->life->readable, memory_order_relaxed))
+    if (!pier__op_marked(op) || !atomic_load_explicit(&op->life->readable, memory_order_relaxed))
         return false;
     struct pier__guess *guess = &op->life->guess;
     if (get(&guess->pause) > 0) {
@@ -195,19 +150,8 @@ static void learn_room(struct pier__op *op, int64_t n)
 static bool tries_first(const struct pier__op *op)
 {
     if (op->code == PIER_OP_ACCEPT) return false; /* it might block: there is no flag for it */
-    if (is_send(op)) return !is_full(op);
-    return !is_receive(op) || is_unlimited(op);
-}
-
-/*
- * An IP connect that a signal interrupts goes on, and must not be called again. In the other families it must
- * be: on AF_UNIX it had only been waiting for room in the listener's queue.
- */
-static bool goes_on(const struct pier__op *op)
-{
-    if (op->code != PIER_OP_CONNECT) return false;
-    sa_family_t family = op->with.out.addr->sa_family;
-    return family == AF_INET || family == AF_INET6;
+    if (pier__op_sends(op)) return !is_full(op);
+    return !pier__op_receives(op) || pier__op_unlimited(op);
 }
 
 /* What a try's result means: wait and try again (true), or it is the op's end. */
@@ -215,12 +159,12 @@ static bool must_wait(struct wait *w, int64_t n)
 {
     struct pier__op *op = w->op;
     bool under_way = op->code == PIER_OP_CONNECT && n == -EINPROGRESS;
-    if (under_way || (n == -EINTR && goes_on(op))) {
+    if (under_way || (n == -EINTR && pier__op_goes_on(op))) {
         op->connecting = true;
         return true;
     }
     if (n != -EAGAIN) return false;
-    bool blind = is_blind(op);
+    bool blind = pier__op_blind(op);
     if (op->code == PIER_OP_CONNECT && w->lies == 0) w->lies = 1; /* there is no asking at all */
     if (w->told || (blind && w->lies > 0)) w->lies++;
     w->nap = w->lies > 1 && (w->told || blind);
@@ -233,11 +177,11 @@ static bool try_once(struct wait *w, bool guessed, int64_t *out)
     struct pier__op *op = w->op;
     for (;;) {
         int64_t n = pier__op_try(op, /* wait= */ false);
-        if (has_mark(op)) learn(op, n, guessed);
-        if (is_send(op) && op->life) learn_room(op, n);
+        if (pier__op_marked(op)) learn(op, n, guessed);
+        if (pier__op_sends(op) && op->life) learn_room(op, n);
         if (must_wait(w, n)) return false;
-        if (w->limit == 0 && is_send(op) && op->life) call_saved(&op->life->guess);
-        *out = n == -EINTR ? interrupted(op) : settle(op, n);
+        if (w->limit == 0 && pier__op_sends(op) && op->life) call_saved(&op->life->guess);
+        *out = n == -EINTR ? interrupted(op) : pier__op_settle(op, n);
         if (n != -EINTR || *out < 0) return true;
     }
 }
@@ -258,7 +202,7 @@ static int64_t await_limited(struct pier__op *op)
         w.nap = false;
         w.told = ready > 0;
         /* else only woken: SO_ERROR, for one, must not be asked yet */
-        try_now = w.told || (napped && is_blind(op));
+        try_now = w.told || (napped && pier__op_blind(op));
     }
 }
 
@@ -267,13 +211,13 @@ int64_t pier__await_tried(struct pier__op *op, int64_t n)
     while (n == -EINTR) {
         n = interrupted(op);
         if (n < 0) return n;
-        if (goes_on(op)) {
+        if (pier__op_goes_on(op)) {
             op->connecting = true;
             return await_limited(op);
         }
         n = pier__op_try(op, /* wait= */ true);
     }
-    return settle(op, n);
+    return pier__op_settle(op, n);
 }
 
 /* No waiting: one try. A connect that a signal interrupts goes on without us. */
@@ -281,8 +225,8 @@ static int64_t await_never(struct pier__op *op)
 {
     for (;;) {
         int64_t n = pier__op_try(op, /* wait= */ false);
-        if (n != -EINTR) return settle(op, n);
-        if (goes_on(op)) return -EINPROGRESS;
+        if (n != -EINTR) return pier__op_settle(op, n);
+        if (pier__op_goes_on(op)) return -EINPROGRESS;
         n = interrupted(op);
         if (n < 0) return n;
     }
@@ -291,17 +235,26 @@ static int64_t await_never(struct pier__op *op)
 /* May this call wait at all? For the urgent byte and the queue of errors the kernel itself never does (tcp(7), recv(2)). */
 static bool is_immediate(const struct pier__op *op)
 {
-    int never = MSG_DONTWAIT | (is_receive(op) ? MSG_OOB | MSG_ERRQUEUE : 0);
+    int never = MSG_DONTWAIT | (pier__op_receives(op) ? MSG_OOB | MSG_ERRQUEUE : 0);
     return op->timeout == 0 || op->flags & never;
 }
+
+bool pier__await_may_block(const struct pier__op *op)
+{
+    return !pier__task_here() && pier__op_unlimited(op) &&
+           (!op->life || pier__op_shutdown_wakes(op));
+}
+
+bool pier__await_is_patient(void) { return !pier__task_here() && !pier__thread_hook.call; }
 
 int64_t pier__await(struct pier__op *op)
 {
     if (PIER_UNLIKELY(op->deadline != PIER_NEVER) && pier__seam->now() >= op->deadline)
         return -ETIME;
+    struct pier__task *task = pier__task_here();
+    if (task) return is_immediate(op) ? await_never(op) : pier__task_await(task, op);
     if (is_immediate(op)) return await_never(op);
     if (op->code == PIER_OP_POLL) return wait_ready(&(struct wait){.op = op});
-    if (is_unlimited(op) && (!op->life || shutdown_wakes(op)))
-        return pier__await_tried(op, pier__op_try(op, /* wait= */ true));
+    if (pier__await_may_block(op)) return pier__await_tried(op, pier__op_try(op, /* wait= */ true));
     return await_limited(op);
 }

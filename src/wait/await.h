@@ -13,18 +13,27 @@
  *   -EAGAIN     the op's time-out is 0 (or MSG_DONTWAIT was given) and it would have to wait;
  *   -EINTR      the interruption hook said so.
  *
- * In a task it will park the task; elsewhere it blocks the calling thread. Nothing above this
- * file knows which of the two happened.
+ * In a task it parks the task (wait/park.c); elsewhere it blocks the calling thread. Nothing above this
+ * file knows which of the two happened. A task's cancel and its scopes end it with -ECANCELED, too.
  *
  * In a thread and without any limit the call itself blocks, which is one system call, and closing
  * wakes it by shutdown(2). What shutdown does not wake waits in poll(2) beside the thread's wake
  * descriptor. With a limit, sends try first, unless the last one found too little room, and
  * receives poll first, unless the readable mark says that there is more.
  *
- * PIER_OP_POLL returns how many of its descriptors are ready, or 0 when the thread was woken
- * by pier__thread_wake().
+ * PIER_OP_POLL returns how many of its descriptors are ready, or 0 when the strand was woken
+ * by pier__wake().
  */
 int64_t pier__await(struct pier__op *op);
+
+/*
+ * May the call itself block, so that its description need not be O_NONBLOCK? For those that have no MSG_DONTWAIT: accept,
+ * connect, sendfile.
+ */
+bool pier__await_may_block(const struct pier__op *op);
+
+/* May a call that can only block be made here, or has it to be left to the pool (wait/work.h)? */
+bool pier__await_is_patient(void);
 
 /*
  * The same for an op without a limit whose first try, one that may block, the caller has made

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "wait/life.h"
 
-#include "wait/thread.h"
+#include "wait/loop.h"
 
 #include <pthread.h>
 
@@ -29,12 +29,13 @@ void pier__life_unwatch(struct pier__waiter *waiter)
     pier__life_unlock();
 }
 
-void pier__life_wake(struct pier__life *life)
+void pier__life_wake(struct pier__life *life, int fd)
 {
     pier__life_lock();
     for (struct pier__waiter *w = life->waiters; w; w = w->next) {
-        pier__thread_wake(w->wakefd);
+        pier__wake(w->waker);
     }
+    pier__loops_closing(life, fd);
     pier__life_unlock();
 }
 

@@ -3,6 +3,7 @@
 #define PIER_WAIT_LIFE_H
 
 #include "base/bits.h"
+#include "wait/waker.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -46,10 +47,10 @@ enum pier__wakes {
     PIER__WAKES_CONNECT = 4,
 };
 
-/* One thread that waits in poll(2) beside its wake descriptor. */
+/* One strand that is to be woken when the descriptor closes. */
 struct pier__waiter {
     struct pier__waiter *next, **link; /* link: what points at this one */
-    int wakefd;
+    struct pier__waker *waker;
 };
 
 /*
@@ -63,10 +64,20 @@ struct pier__guess {
     _Atomic uint8_t wrong; /* how many guesses in a row were wrong */
 };
 
+/* O_NONBLOCK belongs to the description, which duplicates and forks share. */
+enum pier__mode {
+    PIER__MODE_UNKNOWN, /* adopted, or shared with a duplicate */
+    PIER__MODE_BLOCKING,
+    PIER__MODE_NONBLOCK,
+};
+
 struct pier__life {
     _Atomic int64_t state;
+    _Atomic uint64_t birth;       /* a number that no other descriptor has or had */
     struct pier__waiter *waiters; /* under the one lock of life.c */
     uint8_t wakes;                /* bits of enum pier__wakes */
+    _Atomic int8_t mode;          /* enum pier__mode: what O_NONBLOCK is known to be */
+    _Atomic bool shared;          /* the description may have other owners: duplicates, forks */
     _Atomic bool readable;        /* the readable mark: the last receive filled its buffer */
     _Atomic bool full;            /* the full mark: the last send found too little room */
     struct pier__guess guess;
@@ -96,8 +107,8 @@ static inline bool pier__life_closing(struct pier__life *life)
 void pier__life_watch(struct pier__life *life, struct pier__waiter *waiter);
 void pier__life_unwatch(struct pier__waiter *waiter);
 
-/* Wake every watcher. */
-void pier__life_wake(struct pier__life *life);
+/* Wake every watcher, and the tasks that wait for fd, its descriptor. */
+void pier__life_wake(struct pier__life *life, int fd);
 
 /* In a forked child: nobody else is inside, and nobody waits. */
 void pier__life_after_fork(struct pier__life *life);

@@ -106,6 +106,41 @@ int64_t pier__op_try(struct pier__op *op, bool wait)
     return -ENOSYS;
 }
 
+bool pier__op_shutdown_wakes(const struct pier__op *op)
+{
+    if (pier__op_receives(op)) return op->life->wakes & PIER__WAKES_RECV;
+    if (pier__op_sends(op)) return op->life->wakes & PIER__WAKES_SEND;
+    return op->code == PIER_OP_CONNECT && op->life->wakes & PIER__WAKES_CONNECT;
+}
+
+bool pier__op_blind(const struct pier__op *op)
+{
+    if (op->code == PIER_OP_CONNECT) return !op->connecting;
+    return pier__op_sends(op) && op->life && !pier__op_shutdown_wakes(op);
+}
+
+bool pier__op_goes_on(const struct pier__op *op)
+{
+    if (op->code != PIER_OP_CONNECT) return false;
+    sa_family_t family =
+        op->with.out.addr
+            ->sa_family; /* on AF_UNIX it had only been waiting for room in the queue */
+    return family == AF_INET || family == AF_INET6;
+}
+
+/* Does a result of 0 stand for something that would be lost? Descriptor 0, or those that came with an empty message. */
+static bool zero_counts(const struct pier__op *op)
+{
+    return op->code == PIER_OP_ACCEPT ||
+           (op->code == PIER_OP_RECVMSG && op->with.msg_in->msg_controllen > 0);
+}
+
+int64_t pier__op_settle(const struct pier__op *op, int64_t n)
+{
+    if (PIER_LIKELY(n > 0) || !op->life || !pier__life_closing(op->life)) return n;
+    return n == 0 && zero_counts(op) ? n : -ECANCELED;
+}
+
 short pier__op_events(const struct pier__op *op)
 {
     switch (op->code) {

@@ -38,6 +38,7 @@ struct pier__op {
     int flags;
     bool stream;             /* the readable mark means something */
     bool connecting;         /* a connect is under way: its next try asks what came of it */
+    bool shielded;           /* neither a task's cancel nor a scope ends it */
     struct pier__life *life; /* NULL: a bare descriptor, never woken */
     int64_t timeout;         /* the longest wait in ns; 0: none, PIER_NEVER: no limit */
     pier_time deadline;      /* the point beyond which nothing is done at all */
@@ -68,9 +69,43 @@ struct pier__op {
         struct { /* with one more element than count, for the wake descriptor */
             struct pollfd *fds;
             nfds_t count;
+            struct pier__life *const *lives; /* those of the descriptors, each or all NULL */
         } poll;
     } with;
 };
+
+static inline bool pier__op_receives(const struct pier__op *op)
+{
+    return op->code <= PIER_OP_RECVMMSG;
+}
+
+static inline bool pier__op_sends(const struct pier__op *op)
+{
+    return !pier__op_receives(op) && op->code <= PIER_OP_SENDFILE;
+}
+
+static inline bool pier__op_unlimited(const struct pier__op *op)
+{
+    return op->timeout == PIER_NEVER && op->deadline == PIER_NEVER;
+}
+
+/* The readable mark says something about receives from streams into a buffer of known room. */
+static inline bool pier__op_marked(const struct pier__op *op)
+{
+    return op->life && op->stream && op->code <= PIER_OP_RECVFROM;
+}
+
+/* Does the call itself, where it blocks, return when the descriptor is shut down? */
+bool pier__op_shutdown_wakes(const struct pier__op *op);
+
+/* Is it something that poll cannot tell? */
+bool pier__op_blind(const struct pier__op *op);
+
+/* An IP connect that a signal interrupts goes on, and must not be called again; in the other families it must be. */
+bool pier__op_goes_on(const struct pier__op *op);
+
+/* A result that came while the descriptor was closing: what moved counts, all else is the cancel. */
+int64_t pier__op_settle(const struct pier__op *op, int64_t n);
 
 /*
  * Attempt the call once; with wait false, without waiting, where the call has a flag for that (all

@@ -2,13 +2,15 @@
 #include "wait/thread.h"
 
 #include "base/seam.h"
+#include "wait/loop.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 
-/* Stored with one added, so that the zero of a new thread means "none". */
-static _Thread_local int wakefd_plus_one;
+/* Its descriptor is 0, as in a new thread, until it has one. */
+static _Thread_local struct pier__waker own;
+static _Thread_local bool has_waker;
 
 _Thread_local pier_hook pier__thread_hook;
 
@@ -18,8 +20,8 @@ static pthread_once_t at_exit_once = PTHREAD_ONCE_INIT;
 static void thread_ends(void *unused)
 {
     (void)unused;
-    if (wakefd_plus_one > 0) pier__seam->close(wakefd_plus_one - 1);
-    wakefd_plus_one = 0;
+    if (has_waker) pier__seam->close(own.fd);
+    has_waker = false;
 }
 
 /* In a forked child: this thread, its only one, has come with a descriptor that is the parent's. */
@@ -31,27 +33,29 @@ static void make_key(void)
     pthread_atfork(NULL, NULL, after_fork);
 }
 
-int pier__thread_wakefd(void)
+int pier__thread_waker(struct pier__waker **out)
 {
-    if (PIER_LIKELY(wakefd_plus_one > 0)) return wakefd_plus_one - 1;
+    *out = &own;
+    if (PIER_LIKELY(has_waker)) return 0;
     pthread_once(&at_exit_once, make_key);
     int fd = pier__seam->eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fd < 0) return fd;
-    wakefd_plus_one = fd + 1;
-    pthread_setspecific(at_exit, &wakefd_plus_one);
-    return fd;
+    own.fd = fd;
+    has_waker = true;
+    pthread_setspecific(at_exit, &own);
+    return 0;
 }
 
-void pier__thread_wake(int wakefd)
+void pier__thread_wake(const struct pier__waker *waker)
 {
     const uint64_t one = 1;
-    (void)pier__seam->write(wakefd, &one, sizeof one); /* full counts as woken */
+    (void)pier__seam->write(waker->fd, &one, sizeof one); /* full counts as woken */
 }
 
 void pier__thread_woken(void)
 {
     uint64_t count;
-    if (wakefd_plus_one > 0) (void)pier__seam->read(wakefd_plus_one - 1, &count, sizeof count);
+    if (has_waker) (void)pier__seam->read(own.fd, &count, sizeof count);
 }
 
 /* The calls of this thread that are running their hook, innermost first. */
@@ -65,6 +69,11 @@ int pier__thread_interrupted(struct pier__life *life)
 {
     pier_hook hook = pier__thread_hook;
     if (!hook.call) return 0;
+    struct pier__task *task = pier__task_here();
+    if (task) { /* a task has no stack to spare for it: the loop asks */
+        task->loop->ask_hook = true;
+        return 0;
+    }
     struct asking self = {.life = life, .outer = asking};
     asking = &self;
     int err = hook.call(hook.arg) ? -EINTR : 0;

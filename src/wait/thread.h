@@ -9,18 +9,17 @@
 #include <stdint.h>
 
 /*
- * What belongs to a thread that waits: its wake descriptor, an eventfd that others
- * write to, made when it is first needed and closed when the thread ends; and its
- * interruption hook.
+ * What belongs to a thread that waits: its waker, with an eventfd that others write to, made when it is first
+ * needed and closed when the thread ends; and its interruption hook.
  */
 
-/* This thread's wake descriptor, or a code. A forked child gets one of its own. */
-int pier__thread_wakefd(void);
+/* This thread's waker: 0, or a code when it can have no descriptor. A forked child gets one of its own. */
+int pier__thread_waker(struct pier__waker **out);
 
-/* Wake the thread that waits beside this descriptor. */
-void pier__thread_wake(int wakefd);
+/* Wake the thread. Async-signal-safe. */
+void pier__thread_wake(const struct pier__waker *waker);
 
-/* Swallow what has been written to this thread's wake descriptor. */
+/* Swallow what has been written to this thread's descriptor. */
 void pier__thread_woken(void);
 
 /*

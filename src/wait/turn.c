@@ -3,7 +3,6 @@
 
 #include "base/strand.h"
 #include "wait/await.h"
-#include "wait/thread.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -11,7 +10,7 @@
 
 struct pier__turn_waiter {
     struct pier__turn_waiter *next;
-    int wakefd;
+    struct pier__waker *waker;
     bool granted;
 };
 
@@ -65,8 +64,9 @@ static int take(
     if (timeout == 0) return -EAGAIN;
     uint32_t holder = atomic_load_explicit(&turn->holder, memory_order_relaxed);
     if (holder == pier__strand_number()) return -EDEADLK;
-    struct pier__turn_waiter self = {.wakefd = pier__thread_wakefd()};
-    if (self.wakefd < 0) return self.wakefd;
+    struct pier__turn_waiter self = {0};
+    int err = pier__waker(&self.waker);
+    if (err < 0) return err;
     pier__life_lock();
     bool got_it = atomic_exchange_explicit(&turn->state, 2, memory_order_acquire) == 0;
     if (!got_it) enqueue(turn, &self);
@@ -94,7 +94,7 @@ void pier__turn_give(struct pier__turn *turn)
     if (next) {
         dequeue(turn, next);
         next->granted = true;
-        pier__thread_wake(next->wakefd);
+        pier__wake(next->waker);
     } else {
         atomic_store_explicit(&turn->state, 0, memory_order_release);
     }

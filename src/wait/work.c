@@ -108,7 +108,7 @@ static void run(struct pier__work *work)
         pthread_mutex_lock(&pool.lock);
     } else {
         work->state = PIER__WORK_DONE;
-        pier__thread_wake(work->wakefd);
+        pier__wake(work->starter);
     }
     pier__seam = &pier__seam_system;
 }
@@ -193,11 +193,11 @@ static int submit(struct pier__work *work)
 int pier__work_start(struct pier__work *work)
 {
     pthread_once(&pool_once, make_pool);
-    work->wakefd = pier__thread_wakefd();
-    if (work->wakefd < 0) return work->wakefd;
+    int err = pier__waker(&work->starter);
+    if (err < 0) return err;
     work->seam = pier__seam;
     pthread_mutex_lock(&pool.lock);
-    int err = submit(work);
+    err = submit(work);
     pthread_mutex_unlock(&pool.lock);
     return err;
 }
@@ -233,7 +233,7 @@ void pier__work_leave(struct pier__work *work)
 
 int pier__work_await(struct pier__work *work, struct pier__life *life, pier_time deadline)
 {
-    if (deadline == PIER_NEVER && !pier__thread_hook.call) {
+    if (deadline == PIER_NEVER && pier__await_is_patient()) {
         pier__work_here(work);
         return 0;
     }

@@ -45,14 +45,14 @@ struct pier__work {
     /* The pool's own, under its lock. */
     enum pier__work_state state;
     unsigned generation; /* of the process; a fork takes the threads away */
-    int wakefd;          /* the starter's */
+    struct pier__waker *starter;
     const struct pier__seam *seam;
     struct pier__work *next;
 };
 
 /*
  * Have it run by the pool. Returns 0; -EAGAIN when too much is waiting or no thread could be
- * made; -EMFILE and the like when the calling thread can have no wake descriptor. On failure it is as it
+ * made; -EMFILE and the like when the calling strand can have no waker. On failure it is as it
  * was, and still the caller's alone.
  */
 int pier__work_start(struct pier__work *work);
@@ -61,7 +61,7 @@ int pier__work_start(struct pier__work *work);
 void pier__work_here(struct pier__work *work);
 
 /*
- * Is it done? When it is, pier__thread_wake() has been called for the thread that started it,
+ * Is it done? When it is, pier__wake() has been called for the strand that started it,
  * which alone may ask. In a forked child this starts it anew; if that fails, it is done without having run.
  */
 bool pier__work_done(struct pier__work *work);
@@ -71,7 +71,7 @@ void pier__work_leave(struct pier__work *work);
 
 /*
  * Have it done before the deadline: by the calling thread itself if there is no reason to leave early
- * (no deadline, no interruption hook), else by the pool. Returns 0, and the caller drops it; or -EAGAIN, -ETIME,
+ * (no deadline, no interruption hook, no other tasks), else by the pool. Returns 0, and the caller drops it; or -EAGAIN, -ETIME,
  * -EINTR, -ECANCELED (life, which may be NULL, closes), an errno of pier__work_start(), and it is gone.
  */
 int pier__work_await(struct pier__work *work, struct pier__life *life, pier_time deadline);

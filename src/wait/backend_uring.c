@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Finishing operations by io_uring(7).
+ *
+ * Most are handed over whole. Where the kernel would not wait for them (the description is O_NONBLOCK, or the operation
+ * is none of its own), or where the seam has a plug that must see the call, the kernel only tells when to try:
+ * then it is polling. One that was handed over belongs to the kernel until its result has come, cancelled or not.
+ */
+#include "base/seam.h"
+#include "wait/loop.h"
+
+#include <errno.h>
+#include <liburing.h>
+
+#define ENTRIES 512
+#define RESULTS 4096 /* beyond that the kernel keeps them itself (IORING_FEAT_NODROP) */
+
+/* What a result belongs to, beside those that are pendings. */
+#define NOBODY UINT64_C(0)
+#define WAKE   UINT64_C(1)
+
+/* A readiness that was none may be a rival's doing; after so many it is not believed any more. */
+#define LIES 3
+
+static struct io_uring_sqe *entry(struct io_uring *ring, uint64_t data)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+    if (!sqe) {
+        (void)pier__seam->ring_enter(ring, 0);
+        sqe = io_uring_get_sqe(ring);
+    }
+    if (sqe) sqe->user_data = data;
+    return sqe;
+}
+
+static uint64_t data_of(const struct pier__pending *p) { return (uint64_t)(uintptr_t)p; }
+
+/* The prepare functions of liburing clear user_data. */
+#define PREPARE(sqe, data, call)            \
+    do {                                    \
+        (call);                             \
+        io_uring_sqe_set_data64(sqe, data); \
+    } while (0)
+
+/* Have the kernel tell when the loop is signalled. */
+static int watch_wake(struct pier__loop *loop)
+{
+    struct io_uring_sqe *sqe = entry(loop->state, WAKE);
+    if (!sqe) return -EBUSY;
+    PREPARE(sqe, WAKE, io_uring_prep_poll_multishot(sqe, loop->eventfd, POLLIN));
+    return 0;
+}
+
+/* The next result, if one is there already. The kernel is not asked. */
+static bool next_result(struct io_uring *ring, struct io_uring_cqe *out)
+{
+    struct io_uring_cqe *cqe;
+    unsigned head;
+    io_uring_for_each_cqe(ring, head, cqe)
+    {
+        *out = *cqe;
+        io_uring_cq_advance(ring, 1);
+        return true;
+    }
+    return false;
+}
+
+/* A round trip: setting up may be allowed and entering not, or nothing come back. */
+static int probe(struct io_uring *ring)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+    struct io_uring_cqe cqe;
+    if (!sqe) return -ENOSYS;
+    PREPARE(sqe, NOBODY, io_uring_prep_nop(sqe));
+    int err;
+    do {
+        err = pier__seam->ring_enter(ring, pier__seam->now() + PIER_SECOND);
+    } while (err == -EINTR);
+    if (err < 0) return err;
+    return next_result(ring, &cqe) ? pier__seam->ring_result(cqe.res) : -ENOSYS;
+}
+
+static int uring_open(struct pier__loop *loop)
+{
+    struct io_uring *ring = pier__seam->allocate(NULL, sizeof *ring);
+    if (!ring) return -ENOMEM;
+    struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER |
+                                              IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE |
+                                              IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL,
+        .cq_entries = RESULTS};
+    int err = pier__seam->ring_open(ring, ENTRIES, &params);
+    if (err < 0) {
+        pier__seam->release(ring);
+        return err;
+    }
+    loop->state = ring;
+    err = params.features & IORING_FEAT_NODROP && params.features & IORING_FEAT_EXT_ARG
+              ? probe(ring)
+              : -ENOSYS;
+    if (err == 0) err = watch_wake(loop);
+    if (err == 0) return 0;
+    pier__seam->ring_close(ring);
+    pier__seam->release(ring);
+    return err;
+}
+
+static void uring_close(struct pier__loop *loop)
+{
+    pier__seam->ring_close(loop->state);
+    pier__seam->release(loop->state);
+}
+
+/* Its memory is not in the child at all. */
+static void uring_abandon(struct pier__loop *loop)
+{
+    const struct io_uring *ring = loop->state;
+    pier__seam->close(ring->ring_fd);
+}
+
+/* Is the call behind it the system's, or a plug's that must see it? */
+static bool is_plain(enum pier__opcode code)
+{
+    const struct pier__seam *seam = pier__seam, *plain = &pier__seam_system;
+    switch (code) {
+    case PIER_OP_RECV: return seam->recv == plain->recv;
+    case PIER_OP_RECVFROM: return seam->recvfrom == plain->recvfrom;
+    case PIER_OP_RECVMSG: return seam->recvmsg == plain->recvmsg;
+    case PIER_OP_SEND: return seam->send == plain->send;
+    case PIER_OP_SENDTO: return seam->sendto == plain->sendto;
+    case PIER_OP_SENDMSG: return seam->sendmsg == plain->sendmsg;
+    case PIER_OP_ACCEPT: return seam->accept4 == plain->accept4;
+    default: return false;
+    }
+}
+
+/* May it be handed over whole? The kernel does not wait for what is O_NONBLOCK. */
+static bool can_hand_over(const struct pier__pending *p)
+{
+    const struct pier__life *life = p->life;
+    if (life && atomic_load_explicit(&life->mode, memory_order_relaxed) == PIER__MODE_NONBLOCK)
+        return false;
+    return is_plain(p->op->code);
+}
+
+/* Have the kernel tell when it is ready. */
+static void poll_for(struct pier__loop *loop, struct pier__pending *p)
+{
+    struct io_uring_sqe *sqe = entry(loop->state, data_of(p));
+    if (!sqe) {
+        pier__pending_done(p, -EAGAIN);
+        return;
+    }
+    p->polling = true;
+    PREPARE(sqe, data_of(p), io_uring_prep_poll_add(sqe, p->fd, (unsigned short)p->events));
+}
+
+/* A message of one buffer, for what has an address. */
+static struct msghdr *message(struct pier__pending *p, const void *name, socklen_t length)
+{
+    struct pier__op *op = p->op;
+    const union {
+        const void *in;
+        void *out;
+    } either = {.in = name}; /* sendmsg(2) only reads it */
+    p->iov = (struct iovec){.iov_base = op->with.in.buf, .iov_len = op->with.in.len};
+    p->msg = (struct msghdr){
+        .msg_name = either.out, .msg_namelen = length, .msg_iov = &p->iov, .msg_iovlen = 1};
+    return &p->msg;
+}
+
+static void prepare(struct io_uring_sqe *sqe, struct pier__pending *p)
+{
+    struct pier__op *op = p->op;
+    unsigned flags = (unsigned)op->flags;
+    switch (op->code) {
+    case PIER_OP_RECV:
+        io_uring_prep_recv(sqe, op->fd, op->with.in.buf, op->with.in.len, op->flags);
+        break;
+    case PIER_OP_RECVFROM:
+        io_uring_prep_recvmsg(
+            sqe, op->fd, message(p, op->with.in.addr, *op->with.in.addrlen), flags);
+        break;
+    case PIER_OP_RECVMSG: io_uring_prep_recvmsg(sqe, op->fd, op->with.msg_in, flags); break;
+    case PIER_OP_SEND:
+        io_uring_prep_send(
+            sqe, op->fd, op->with.out.buf, op->with.out.len, op->flags | MSG_NOSIGNAL);
+        break;
+    case PIER_OP_SENDTO:
+        io_uring_prep_sendmsg(
+            sqe, op->fd, message(p, op->with.out.addr, op->with.out.addrlen), flags | MSG_NOSIGNAL);
+        break;
+    case PIER_OP_SENDMSG:
+        io_uring_prep_sendmsg(sqe, op->fd, op->with.msg_out, flags | MSG_NOSIGNAL);
+        break;
+    default:
+        io_uring_prep_accept(
+            sqe, op->fd, op->with.in.addr, op->with.in.addrlen, op->flags | SOCK_CLOEXEC);
+        break;
+    }
+    /* Nothing is known to be there yet: a first try would be wasted. */
+    if (pier__op_receives(op)) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+}
+
+static void hand_over(struct pier__loop *loop, struct pier__pending *p)
+{
+    struct io_uring_sqe *sqe = entry(loop->state, data_of(p));
+    if (!sqe) {
+        pier__pending_done(p, -EAGAIN);
+        return;
+    }
+    PREPARE(sqe, data_of(p), prepare(sqe, p));
+}
+
+/* Keep the readable mark. */
+static void learn(const struct pier__pending *p, int64_t n, bool more)
+{
+    if (!pier__op_marked(p->op)) return;
+    bool filled = n > 0 && (size_t)n == p->op->with.in.len;
+    bool readable = more || filled || (n > 0 && p->op->flags & MSG_PEEK);
+    if (atomic_load_explicit(&p->life->readable, memory_order_relaxed) != readable)
+        atomic_store_explicit(&p->life->readable, readable, memory_order_relaxed);
+}
+
+/* Is a MSG_WAITALL not yet complete? Then it goes on behind what has come. */
+static bool goes_on(struct pier__pending *p, int64_t n)
+{
+    struct pier__op *op = p->op;
+    if (!(op->flags & MSG_WAITALL) || op->flags & MSG_PEEK || n <= 0 || !pier__op_marked(op))
+        return false;
+    p->moved += (size_t)n;
+    op->with.in.buf = (char *)op->with.in.buf + n;
+    op->with.in.len -= (size_t)n;
+    return op->with.in.len > 0;
+}
+
+static void done(struct pier__pending *p, int64_t n)
+{
+    pier__pending_done(p, p->moved > 0 ? (int64_t)p->moved : n);
+}
+
+/* One try: true when it has ended, and is done. */
+static bool attempt(struct pier__pending *p)
+{
+    struct pier__op *op = p->op;
+    for (;;) {
+        int64_t n = pier__op_try(op, /* wait= */ false);
+        learn(p, n, /* more= */ false);
+        bool under_way = n == -EINPROGRESS && op->code == PIER_OP_CONNECT;
+        if (under_way || (n == -EINTR && pier__op_goes_on(op))) {
+            op->connecting = true;
+            return false;
+        }
+        if (n == -EAGAIN) return false;
+        if (n == -EINTR || goes_on(p, n)) continue;
+        done(p, n);
+        return true;
+    }
+}
+
+/* Is a call now better than waiting? */
+static bool tries_first(const struct pier__pending *p, bool whole)
+{
+    const struct pier__op *op = p->op;
+    if (op->code == PIER_OP_CONNECT) return !op->connecting;
+    if (pier__op_marked(op))
+        return atomic_load_explicit(&p->life->readable, memory_order_relaxed) &&
+               !(op->flags & MSG_WAITALL);
+    return pier__op_sends(op) && !whole;
+}
+
+static void uring_start(struct pier__loop *loop, struct pier__pending *p, struct pier__watch *watch)
+{
+    (void)watch;
+    bool whole = can_hand_over(p);
+    if (tries_first(p, whole) && attempt(p)) return;
+    if (whole)
+        hand_over(loop, p);
+    else
+        poll_for(loop, p);
+}
+
+static void uring_cancel(struct pier__loop *loop, struct pier__pending *p)
+{
+    p->canceled = true;
+    struct io_uring_sqe *sqe = entry(loop->state, NOBODY);
+    if (sqe) PREPARE(sqe, NOBODY, io_uring_prep_cancel64(sqe, data_of(p), 0));
+}
+
+/* It is not ended by what came: again, unless it was cancelled meanwhile. */
+static void again(struct pier__loop *loop, struct pier__pending *p)
+{
+    if (p->canceled)
+        done(p, -ECANCELED);
+    else if (++p->lies > LIES)
+        done(p, -EAGAIN);
+    else
+        poll_for(loop, p);
+}
+
+/* The kernel says that it is ready, or why it will not be. */
+static void polled(struct pier__loop *loop, struct pier__pending *p, int result)
+{
+    if (result < 0 || p->op->code == PIER_OP_POLL)
+        done(p, result);
+    else if (p->canceled) /* nothing has moved */
+        done(p, -ECANCELED);
+    else if (!attempt(p))
+        again(loop, p);
+}
+
+static void ended(struct pier__loop *loop, struct pier__pending *p, int result, uint32_t flags)
+{
+    struct pier__op *op = p->op;
+    if (result == -EAGAIN) { /* O_NONBLOCK after all */
+        again(loop, p);
+        return;
+    }
+    if (result == -EINTR && !p->canceled) {
+        hand_over(loop, p);
+        return;
+    }
+    if (result == -EINTR) result = -ECANCELED;
+    if (result >= 0 && op->code == PIER_OP_RECVFROM) *op->with.in.addrlen = p->msg.msg_namelen;
+    learn(p, result, flags & IORING_CQE_F_SOCK_NONEMPTY);
+    done(p, result);
+}
+
+static void take(struct pier__loop *loop, const struct io_uring_cqe *cqe)
+{
+    if (cqe->user_data == NOBODY) return;
+    if (cqe->user_data == WAKE) {
+        pier__loop_signalled(loop);
+        if (!(cqe->flags & IORING_CQE_F_MORE)) (void)watch_wake(loop);
+        return;
+    }
+    struct pier__pending *p = io_uring_cqe_get_data(cqe);
+    int result = pier__seam->ring_result(cqe->res);
+    if (p->polling)
+        polled(loop, p, result);
+    else
+        ended(loop, p, result, cqe->flags);
+}
+
+/* Take what results there are, one by one: what follows from one may enter the kernel, which adds to them. */
+static unsigned take_all(struct pier__loop *loop)
+{
+    struct io_uring_cqe cqe;
+    unsigned count = 0;
+    while (next_result(loop->state, &cqe)) {
+        take(loop, &cqe);
+        count++;
+    }
+    return count;
+}
+
+static int uring_wait(struct pier__loop *loop, pier_time deadline)
+{
+    struct io_uring *ring = loop->state;
+    int err = pier__seam->ring_enter(ring, deadline);
+    unsigned count = take_all(loop);
+    if (err >= 0 || (count > 0 && err != -EINTR)) return 0;
+    switch (err) {
+    case -ETIME:
+    case -EAGAIN:
+    case -EBUSY:
+    case -ENOMEM: return 0; /* nothing is lost: what was not handed over is still there */
+    default: return err;
+    }
+}
+
+const struct pier__backend pier__backend_uring = {
+    .name = "uring",
+    .open = uring_open,
+    .close = uring_close,
+    .abandon = uring_abandon,
+    .start = uring_start,
+    .cancel = uring_cancel,
+    .wait = uring_wait,
+};

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* Tasks that end together. */
+#include "base/failure.h"
+#include "base/trace.h"
+#include "wait/loop.h"
+#include "wait/task.h"
+
+#include <pier/error.h>
+
+#include <errno.h>
+
+/* What lies in the fields that the header hides. */
+struct group {
+    struct pier__task *owner;  /* who entered it */
+    struct pier__line leaving; /* it, while it waits for the end */
+    bool ended_owner;          /* an error has cancelled the owner */
+};
+_Static_assert(sizeof(struct group) <= sizeof((pier_group *)0)->hidden, "room in the header");
+
+static struct group *inside(pier_group *group) { return (struct group *)(void *)group->hidden; }
+
+static void cancel_all(const pier_group *group, struct pier__loop *loop)
+{
+    for (struct pier__task *task = loop->tasks; task; task = task->next) {
+        if (task->group == group) pier__task_cancel(task, -ECANCELED);
+    }
+}
+
+void pier__group_lost(struct pier__task *task, int result)
+{
+    pier_group *group = task->group;
+    struct group *g = inside(group);
+    task->group = NULL;
+    group->running--;
+    if (result < 0 && result != -ECANCELED && group->error == 0) {
+        group->error = result;
+        cancel_all(group, task->loop);
+        if (!g->leaving.first) { /* it is still busy in the group */
+            g->ended_owner = g->owner->cancel == 0;
+            pier__task_cancel(g->owner, -ECANCELED);
+        }
+    }
+    if (group->running == 0) (void)pier__line_call(&g->leaving, 0);
+}
+
+/* Is it one that this task has entered? */
+static bool is_entered(const struct pier__task *task, const pier_group *wanted)
+{
+    for (const pier_group *group = task->entered; group; group = group->outer) {
+        if (group == wanted) return true;
+    }
+    return false;
+}
+
+static int enter(pier_group *group)
+{
+    struct pier__task *self = pier__task_here();
+    if (!group) return -EINVAL;
+    if (!self) return PIER_ENOTASK;
+    if (is_entered(self, group)) return -EINVAL;
+    *group = (pier_group){.birth = self->birth, .outer = self->entered};
+    *inside(group) = (struct group){.owner = self};
+    self->entered = group;
+    return 0;
+}
+
+int pier_group_enter(pier_group *group)
+{
+    return (int)pier__failed("enter a group", NULL, enter(group));
+}
+
+int pier_group_cancel(pier_group *group)
+{
+    struct pier__loop *loop = pier__loop_here;
+    int err = !loop ? PIER_ENOTASK : !group || group->birth == 0 ? -EINVAL : 0;
+    if (err == 0) cancel_all(group, loop);
+    return (int)pier__failed("cancel a group", NULL, err);
+}
+
+/* Wait for all of them; a cancel, or a scope that expires, is passed on to them once and told at the end. */
+static int wait_for_all(pier_group *group, struct pier__task *self)
+{
+    int canceled = 0;
+    while (group->running > 0) {
+        struct pier__place place;
+        self->shielded = canceled < 0;
+        int code = pier__line_wait(&inside(group)->leaving, &place, "a group of tasks", PIER_NEVER);
+        self->shielded = false;
+        if (code == 0) continue;
+        canceled = code;
+        cancel_all(group, self->loop);
+    }
+    return canceled;
+}
+
+static int leave(pier_group *group)
+{
+    struct pier__task *self = pier__task_here();
+    if (!self) return PIER_ENOTASK;
+    if (!group || self->entered != group) return -EINVAL;
+    int canceled = wait_for_all(group, self);
+    self->entered = group->outer;
+    group->birth = 0;
+    /* The cancel that was the group's own is over with it, noticed or not. */
+    if (inside(group)->ended_owner && self->cancel) self->cancel = 0;
+    return group->error < 0 ? group->error : canceled;
+}
+
+int pier_group_leave(pier_group *group)
+{
+    pier_time began = pier__trace_begin();
+    int err = leave(group);
+    if (PIER_UNLIKELY(began)) pier__trace_end(began, -1, err, "group_leave()");
+    return (int)pier__failed("leave a group", NULL, err);
+}

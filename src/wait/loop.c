@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+#include "wait/loop.h"
+
+#include "base/failure.h"
+#include "base/seam.h"
+#include "base/time.h"
+#include "base/trace.h"
+#include "wait/overflow.h"
+#include "wait/thread.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+_Thread_local struct pier__loop *pier__loop_here;
+
+#define MOST_CHUNKS ((1 << 24) / PIER__WATCHES) /* no system has more descriptors in use */
+
+static struct pier__loop *loops; /* of the process; under pier__life_lock() */
+
+/* Others. */
+
+static void signal_loop(struct pier__loop *loop)
+{
+    const uint64_t one = 1;
+    if (atomic_exchange(&loop->signalled, true)) return;
+    (void)pier__seam->write(loop->eventfd, &one, sizeof one);
+}
+
+void pier__loop_post(struct pier__loop *loop, struct pier__waker *waker)
+{
+    if (!atomic_exchange(&waker->queued, true)) {
+        struct pier__waker *first = atomic_load(&loop->inbox);
+        do {
+            waker->next = first;
+        } while (!atomic_compare_exchange_weak(&loop->inbox, &first, waker));
+    }
+    signal_loop(loop);
+}
+
+void pier__loop_signalled(struct pier__loop *loop)
+{
+    uint64_t count;
+    (void)pier__seam->read(loop->eventfd, &count, sizeof count);
+    atomic_store(&loop->signalled, false);
+}
+
+/* Wake the tasks that wait for a descriptor which is closing. */
+static void wake_closing(struct pier__loop *loop)
+{
+    for (struct pier__task *task = loop->tasks; task; task = task->next) {
+        for (size_t i = 0; i < task->pending_count; i++) {
+            struct pier__life *life = task->pendings[i].op->life;
+            if (life && pier__life_closing(life)) pier__task_ready(task);
+        }
+    }
+}
+
+void pier__loop_drain(struct pier__loop *loop)
+{
+    struct pier__waker *waker = atomic_exchange(&loop->inbox, NULL);
+    while (waker) {
+        struct pier__waker *next = waker->next;
+        atomic_store(&waker->queued, false);
+        pier__task_woken(PIER_CONTAINER_OF(waker, struct pier__task, waker));
+        waker = next;
+    }
+    if (atomic_load(&loop->closing)) {
+        atomic_store(&loop->closing, false);
+        wake_closing(loop);
+    }
+}
+
+struct pier__watch *pier__loop_watch(struct pier__loop *loop, int fd)
+{
+    size_t chunk = (size_t)fd / PIER__WATCHES;
+    if (chunk >= MOST_CHUNKS) return NULL;
+    if (chunk >= loop->watch_chunks) {
+        size_t room = chunk < 8 ? 16 : 2 * chunk;
+        void *chunks = pier__seam->allocate(loop->watches, room * sizeof *loop->watches);
+        if (!chunks) return NULL;
+        loop->watches = chunks;
+        memset(loop->watches + loop->watch_chunks, 0,
+            (room - loop->watch_chunks) * sizeof *loop->watches);
+        loop->watch_chunks = room;
+    }
+    struct pier__watch **found = &loop->watches[chunk].watches;
+    if (!*found) *found = pier__allocate_zeroed(PIER__WATCHES, sizeof **found);
+    return *found ? &(*found)[(size_t)fd % PIER__WATCHES] : NULL;
+}
+
+/* The tasks of this thread's loop that wait for fd. */
+static void wake_own(const struct pier__loop *loop, const struct pier__life *life, int fd)
+{
+    size_t chunk = fd < 0 ? SIZE_MAX : (size_t)fd / PIER__WATCHES;
+    if (chunk >= loop->watch_chunks || !loop->watches[chunk].watches) return;
+    const struct pier__watch *watch = &loop->watches[chunk].watches[(size_t)fd % PIER__WATCHES];
+    for (struct pier__pending *p = watch->first; p; p = p->next) {
+        if (p->life == life) pier__task_ready(p->task);
+    }
+}
+
+void pier__loops_closing(struct pier__life *life, int fd)
+{
+    for (struct pier__loop *loop = loops; loop; loop = loop->next) {
+        if (loop == pier__loop_here) {
+            wake_own(loop, life, fd);
+        } else {
+            atomic_store(&loop->closing, true);
+            signal_loop(loop);
+        }
+    }
+}
+
+void pier__loops_forget(int fd)
+{
+    pier__life_lock();
+    for (struct pier__loop *loop = loops; loop; loop = loop->next) {
+        if (loop->backend == &pier__backend_epoll) pier__backend_epoll_forget(loop, fd);
+    }
+    pier__life_unlock();
+}
+
+void pier__pending_done(struct pier__pending *pending, int64_t result)
+{
+    if (pending->link) {
+        *pending->link = pending->next;
+        if (pending->next) pending->next->link = pending->link;
+        pending->link = NULL;
+    }
+    pending->result = result;
+    pending->done = true;
+    pier__task_ready(pending->task);
+}
+
+/* A turn. */
+
+static void run_first(struct pier__loop *loop)
+{
+    struct pier__task *task = loop->first_ready;
+    loop->first_ready = task->next_ready;
+    if (!loop->first_ready) loop->last_ready = NULL;
+    loop->ready_count--;
+    task->state = PIER__TASK_RUNNING;
+    pier__strand_of_task = &task->strand;
+    pier__switch(&loop->context, &task->context);
+    if (task->state == PIER__TASK_ENDED) pier__task_reap(task);
+}
+
+/* The hook runs on the loop's own stack; what it ends is the main task, or, when that has ended, all others. */
+static void ask_hook(struct pier__loop *loop)
+{
+    loop->ask_hook = false;
+    if (pier__thread_interrupted(NULL) == 0) return;
+    if (loop->main) pier__task_cancel(loop->main, -EINTR);
+    for (struct pier__task *task = loop->tasks; task && !loop->main; task = task->next) {
+        pier__task_cancel(task, -EINTR);
+    }
+}
+
+static void expire(struct pier__loop *loop)
+{
+    loop->now = pier__seam->now();
+    for (struct pier__timer *timer; (timer = pier__timers_due(&loop->timers, loop->now));) {
+        pier__task_ready(PIER_CONTAINER_OF(timer, struct pier__task, timer));
+    }
+}
+
+/* One turn. 0; -EDEADLK: nobody can ever run again; or how the backend failed. */
+static int turn(struct pier__loop *loop, bool may_wait)
+{
+    for (size_t n = loop->ready_count; n > 0; n--) {
+        run_first(loop);
+    }
+    pier__loop_drain(loop);
+    if (loop->task_count == 0) return 0;
+    if (loop->ask_hook) ask_hook(loop);
+    pier_time until = loop->ready_count ? 0 : pier__timers_next(&loop->timers);
+    if (until == PIER_NEVER && loop->outside == 0) return -EDEADLK;
+    int err = loop->backend->wait(loop, may_wait ? until : 0);
+    if (err == -EINTR) {
+        ask_hook(loop);
+        err = 0;
+    }
+    pier__loop_drain(loop);
+    expire(loop);
+    return err;
+}
+
+/* Every task waits for another: say so, and let them end. The second time they are left where they are. */
+static void end_all(struct pier__loop *loop)
+{
+    bool again = loop->stuck;
+    loop->stuck = true;
+    if (!again) pier__loop_dump(loop, STDERR_FILENO);
+    for (struct pier__task *task = loop->tasks, *next; task; task = next) {
+        next = task->next;
+        if (again)
+            pier__task_reap(task);
+        else
+            pier__task_cancel(task, -ECANCELED);
+    }
+}
+
+/* Making and unmaking. */
+
+/* The backend by its name; NULL: the best that the kernel grants. Its code when none can be had. */
+static int open_backend(struct pier__loop *loop, const char *name)
+{
+    bool asked = name != NULL;
+    if (!asked) name = pier__seam->getenv("PIER_BACKEND");
+    if (name && strcmp(name, "epoll") == 0) {
+        loop->backend = &pier__backend_epoll;
+        return loop->backend->open(loop);
+    }
+    bool uring = name && strcmp(name, "uring") == 0;
+    if (asked && !uring) return -EINVAL;
+    loop->backend = &pier__backend_uring;
+    int err = loop->backend->open(loop);
+    if (err == 0 || uring) return err;
+    loop->backend = &pier__backend_epoll;
+    return loop->backend->open(loop);
+}
+
+/*
+ * In a forked child no loop goes on, for its tasks wait for what is the parent's. The one that forked is a plain thread, on the stack
+ * where it is.
+ */
+static void after_fork(void)
+{
+    for (struct pier__loop *loop = loops; loop; loop = loop->next) {
+        loop->dead = true;
+        loop->backend->abandon(loop);
+        pier__seam->close(loop->eventfd);
+    }
+    loops = NULL;
+    pier__loop_here = NULL;
+    pier__strand_of_task = NULL;
+}
+
+static void watch_forks(void) { pthread_atfork(NULL, NULL, after_fork); }
+
+static void enlist(struct pier__loop *loop)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
+    pier__life_lock();
+    loop->link = &loops;
+    loop->next = loops;
+    if (loop->next) loop->next->link = &loop->next;
+    loops = loop;
+    pier__life_unlock();
+}
+
+static void strike_off(struct pier__loop *loop)
+{
+    pier__life_lock();
+    *loop->link = loop->next;
+    if (loop->next) loop->next->link = loop->link;
+    pier__life_unlock();
+}
+
+static int open_loop(struct pier__loop *loop, const char *backend)
+{
+    *loop = (struct pier__loop){.now = pier__seam->now(), .thread = pthread_self()};
+    int fd = pier__seam->eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0) return fd;
+    loop->eventfd = fd;
+    int err = open_backend(loop, backend);
+    if (err < 0) {
+        pier__seam->close(fd);
+        return err;
+    }
+    pier__context_own(&loop->context);
+    enlist(loop);
+    pier__loop_here = loop;
+    return 0;
+}
+
+static void close_loop(struct pier__loop *loop)
+{
+    pier__loop_here = NULL;
+    strike_off(loop);
+    loop->backend->close(loop);
+    pier__seam->close(loop->eventfd);
+    for (size_t i = 0; i < loop->watch_chunks; i++) {
+        pier__seam->release(loop->watches[i].watches);
+    }
+    pier__seam->release(loop->watches);
+    pier__seam->release(loop->slots);
+    pier__timers_free(&loop->timers);
+    pier__stacks_free(&loop->stacks);
+}
+
+static int run_until_ended(struct pier__loop *loop, struct pier__run *run)
+{
+    int result = 0;
+    while (run->live > 0) {
+        int err = turn(loop, /* may_wait= */ true);
+        if (err == 0) continue;
+        if (result == 0) result = err;
+        end_all(loop);
+    }
+    return result < 0 ? result : run->result;
+}
+
+static int run_main(
+    struct pier__loop *loop, int (*fn)(void *), void *arg, const pier_run_opts *opts)
+{
+    struct pier__run run = {0};
+    const pier_spawn_opts how = {
+        .name = opts->name ? opts->name : "main", .stack_size = opts->stack_size, .detached = true};
+    const struct pier__home home = {.loop = loop, .run = &run};
+    int err = pier__spawn(&home, fn, arg, &how, &loop->main);
+    if (err < 0) return err;
+    run.main = loop->main->birth;
+    return run_until_ended(loop, &run);
+}
+
+static int run_thread(int (*fn)(void *), void *arg, const pier_run_opts *opts)
+{
+    struct pier__loop loop;
+    int err = open_loop(&loop, opts->backend);
+    if (err < 0) return err;
+    bool watched = !opts->keep_sigsegv && pier__overflow_watch() == 0;
+    int result = run_main(&loop, fn, arg, opts);
+    if (watched) pier__overflow_unwatch();
+    close_loop(&loop);
+    return result;
+}
+
+/* A run within a run: its main task is a child of this one, which waits for all that comes of it. */
+static int run_child(
+    struct pier__task *self, int (*fn)(void *), void *arg, const pier_run_opts *opts)
+{
+    struct pier__run run = {.waiter = self};
+    const pier_spawn_opts how = {
+        .name = opts->name, .stack_size = opts->stack_size, .detached = true};
+    struct pier__task *child;
+    const struct pier__home home = {.loop = self->loop, .run = &run};
+    int err = pier__spawn(&home, fn, arg, &how, &child);
+    if (err < 0) return err;
+    run.main = child->birth;
+    pier_task value = {child->number, child->birth};
+    while (run.live > 0) {
+        int code = pier__task_called_off(self);
+        if (code < 0) {
+            (void)pier__task_take_off(self, code);
+            struct pier__slot *slot = &self->loop->slots[value.number - 1];
+            if (slot->birth == value.birth && slot->task) pier__task_cancel(slot->task, code);
+            self->shielded = true; /* an expired scope would be told for ever */
+        }
+        self->local = true;
+        pier__task_park(self, "a run of tasks", PIER_NEVER);
+        self->local = self->shielded = false;
+    }
+    return run.result;
+}
+
+static int run(int (*fn)(void *), void *arg, const pier_run_opts *opts)
+{
+    static const pier_run_opts defaults = {0};
+    struct pier__task *self = pier__task_here();
+    if (!opts) opts = &defaults;
+    if (!fn || !pier__is_zero(opts->reserved, sizeof opts->reserved)) return -EINVAL;
+    if (self) return run_child(self, fn, arg, opts);
+    if (pier__loop_here) return -EBUSY; /* from the hook, on the loop's own stack */
+    return run_thread(fn, arg, opts);
+}
+
+int pier_run(int (*main)(void *arg), void *arg, const pier_run_opts *opts)
+{
+    pier_time began = pier__trace_begin();
+    int result = run(main, arg, opts);
+    if (PIER_UNLIKELY(began)) pier__trace_end(began, -1, result, "run()");
+    return result;
+}
+
+const char *pier_backend_name(void)
+{
+    return pier__task_here() ? pier__loop_here->backend->name : "thread";
+}

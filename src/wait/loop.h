@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PIER_WAIT_LOOP_H
+#define PIER_WAIT_LOOP_H
+
+#include "wait/backend.h"
+#include "wait/stack.h"
+#include "wait/switch.h"
+#include "wait/task.h"
+#include "wait/timer.h"
+#include "wait/waker.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * A loop: the tasks of one thread, and what they wait with. A turn is: run who is ready, once each; then let the
+ * backend work, without waiting if somebody is ready again, else until the next deadline.
+ *
+ * Others reach it only through its inbox, a stack of wakers, and its eventfd, which the backend watches.
+ */
+
+/* What a loop knows of tasks that have a number; kept until joined. */
+struct pier__slot {
+    uint64_t birth;          /* 0: free */
+    struct pier__task *task; /* NULL: it has ended, with this result */
+    int result;
+    int next_free; /* a number, or 0 */
+};
+
+/* What waits for a descriptor; the epoll backend's, and how closing one finds its tasks. */
+struct pier__watch {
+    uint64_t birth;              /* of the socket that is registered; 0: none */
+    struct pier__pending *first; /* in the order of their coming */
+    uint8_t ready;               /* PIER__READABLE, PIER__WRITABLE: not yet seen to be otherwise */
+    bool ended;                  /* hung up or failed: always ready */
+    bool bare;                   /* registered for one event, whatever it is */
+};
+
+#define PIER__WATCHES 1024 /* in a chunk */
+
+struct pier__chunk {
+    struct pier__watch *watches; /* NULL: nobody has waited for one of these yet */
+};
+
+struct pier__loop {
+    const struct pier__backend *backend;
+    void *state; /* the backend's */
+    struct pier__context context;
+    struct pier__stacks stacks;
+    struct pier__timers timers;
+
+    struct pier__task *first_ready, *last_ready;
+    size_t ready_count;
+    struct pier__task *tasks; /* all */
+    size_t task_count;
+    size_t outside; /* parked tasks that the world outside may wake */
+    pier_time now;  /* when this turn began */
+    struct pier__slot *slots;
+    int slot_count, free_slot;
+
+    struct pier__chunk *watches; /* by descriptor */
+    size_t watch_chunks;
+
+    struct pier__waker *_Atomic inbox;
+    _Atomic bool signalled; /* something was written to the eventfd, and not yet read */
+    _Atomic bool closing;   /* a descriptor that a task may wait for is closing */
+    int eventfd;
+    bool ask_hook;
+
+    pthread_t thread;
+    bool dead; /* a fork left it to another process */
+    bool stuck;
+    struct pier__task *main;         /* of the outermost pier_run(); NULL: it has ended */
+    struct pier__loop *next, **link; /* all of the process; under pier__life_lock() */
+};
+
+/* This thread's loop, or NULL. */
+extern _Thread_local struct pier__loop *pier__loop_here
+    __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* Put a waker into the inbox and see that the loop looks there. Async-signal-safe. */
+void pier__loop_post(struct pier__loop *loop, struct pier__waker *waker);
+
+/* Wake whom the inbox names, and those whose descriptor is closing. */
+void pier__loop_drain(struct pier__loop *loop);
+
+/* The loop was signalled: read its eventfd. For backends. */
+void pier__loop_signalled(struct pier__loop *loop);
+
+/* The watch of a descriptor, made if need be; NULL: no memory. */
+struct pier__watch *pier__loop_watch(struct pier__loop *loop, int fd);
+
+/* Report its tasks on a descriptor: 0 or what write(2) said. */
+int pier__loop_dump(struct pier__loop *loop, int fd);
+
+/* A descriptor is closing: wake the tasks of all loops that wait for it. Under pier__life_lock(). */
+void pier__loops_closing(struct pier__life *life, int fd);
+
+/* The last one out is about to close a description that others share: no loop may hear of it any more. */
+void pier__loops_forget(int fd);
+
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/* The task half of the door: an operation is handed to the loop's backend, and the task parked until it has ended. */
+#include "base/seam.h"
+#include "base/time.h"
+#include "wait/loop.h"
+#include "wait/task.h"
+
+#include <errno.h>
+
+/* How long readiness that cannot be believed is not asked for: at first, and at the most. */
+#define FIRST_NAP (PIER_SECOND / 1000)
+#define LAST_NAP  (PIER_SECOND / 20)
+
+/* A wait in progress. */
+struct wait {
+    struct pier__task *task;
+    struct pier__op *op;
+    pier_time limit; /* when to give up */
+    int off;         /* why it shall end: a code of ours; 0: it need not */
+    bool taken;      /* that code comes from the task: to be taken by who delivers it */
+};
+
+static const char *doing(const struct pier__op *op)
+{
+    static const char *const words[] = {
+        [PIER_OP_RECV] = "recv",
+        [PIER_OP_RECVFROM] = "recvfrom",
+        [PIER_OP_RECVMSG] = "recvmsg",
+        [PIER_OP_RECVMMSG] = "recv_many",
+        [PIER_OP_SEND] = "send",
+        [PIER_OP_SENDTO] = "sendto",
+        [PIER_OP_SENDMSG] = "sendmsg",
+        [PIER_OP_SENDMMSG] = "send_many",
+        [PIER_OP_SENDFILE] = "sendfile",
+        [PIER_OP_ACCEPT] = "accept",
+        [PIER_OP_CONNECT] = "connect",
+        [PIER_OP_POLL] = "poll",
+    };
+    return words[op->code];
+}
+
+/* Is there a reason not to wait any longer? */
+static int reason(struct wait *w)
+{
+    if (w->op->life && pier__life_closing(w->op->life)) return -ECANCELED;
+    int code = w->op->shielded ? 0 : pier__task_called_off(w->task);
+    w->taken = code < 0;
+    if (code < 0) return code;
+    return w->limit != PIER_NEVER && pier__seam->now() >= w->limit ? -ETIME : 0;
+}
+
+static int64_t deliver(const struct wait *w)
+{
+    return w->taken ? pier__task_take_off(w->task, w->off) : w->off;
+}
+
+static void park(struct wait *w, const char *what, pier_time until)
+{
+    w->task->shielded = w->off < 0 || w->op->shielded;
+    pier__task_park(w->task, what, until);
+    w->task->shielded = false;
+}
+
+/* Begin an operation on one descriptor: it is in the watch of that until it is done. */
+static void start(struct wait *w, struct pier__pending *p)
+{
+    struct pier__loop *loop = w->task->loop;
+    p->task = w->task;
+    struct pier__watch *watch = pier__loop_watch(loop, p->fd);
+    if (!watch) {
+        pier__pending_done(p, -ENOMEM);
+        return;
+    }
+    struct pier__pending **link = &watch->first;
+    while (*link) {
+        link = &(*link)->next;
+    }
+    *link = p;
+    p->link = link;
+    loop->backend->start(loop, p, watch);
+}
+
+/* Let those go on that have not ended, until they have. */
+static void finish(struct wait *w, struct pier__pending *parts, size_t count, size_t enough)
+{
+    struct pier__loop *loop = w->task->loop;
+    for (;;) {
+        size_t ended = 0;
+        for (size_t i = 0; i < count; i++) {
+            ended += parts[i].done;
+        }
+        if (ended >= enough) return;
+        int why = w->off < 0 ? 0 : reason(w);
+        if (why == 0) {
+            park(w, doing(w->op), w->off < 0 ? PIER_NEVER : w->limit);
+            if (w->op->code == PIER_OP_POLL && w->task->waker.woken) return;
+            continue;
+        }
+        w->off = why;
+        for (size_t i = 0; i < count; i++) {
+            if (!parts[i].done) loop->backend->cancel(loop, &parts[i]);
+        }
+        enough = count;
+    }
+}
+
+/* Readiness tells nothing here, or has lied: wait a little. 0, or why there is no more waiting. */
+static int nap(struct wait *w, unsigned times)
+{
+    pier_time length = FIRST_NAP << (times < 6 ? times : 6);
+    if (length > LAST_NAP) length = LAST_NAP;
+    pier_time until = pier__point(pier__seam->now(), length);
+    struct pier__waiter waiter = {.waker = &w->task->waker};
+    if (w->op->life)
+        pier__life_watch(
+            w->op->life, &waiter); /* it is in no backend's hands: closing must wake it */
+    while ((w->off = reason(w)) == 0 && pier__seam->now() < until) {
+        park(w, doing(w->op), pier__earlier(until, w->limit));
+    }
+    if (w->op->life) pier__life_unwatch(&waiter);
+    w->task->waker.woken = false;
+    return w->off;
+}
+
+/* One attempt of what poll cannot tell: its result, or -EAGAIN. */
+static int64_t attempt(struct wait *w)
+{
+    int64_t n;
+    do {
+        n = pier__op_try(w->op, /* wait= */ false);
+    } while (n == -EINTR && !pier__op_goes_on(w->op));
+    return n;
+}
+
+/* Run the operation to its end by the backend. -EAGAIN: try again after a nap. */
+static int64_t run(struct wait *w)
+{
+    struct pier__pending p = {
+        .op = w->op, .fd = w->op->fd, .life = w->op->life, .events = pier__op_events(w->op)};
+    w->task->pendings = &p;
+    w->task->pending_count = 1;
+    start(w, &p);
+    finish(w, &p, 1, 1);
+    w->task->pendings = NULL;
+    w->task->pending_count = 0;
+    if (w->off == 0 || (p.result != -ECANCELED && p.result != -EAGAIN)) return p.result;
+    /* However short the time-out, what is there by then is still taken. */
+    int64_t n = w->off == -ETIME && w->op->timeout != PIER_NEVER ? attempt(w) : -EAGAIN;
+    return n == -EAGAIN || n == -EINPROGRESS ? deliver(w) : n;
+}
+
+static int64_t await_call(struct wait *w)
+{
+    struct pier__op *op = w->op;
+    for (unsigned naps = 0;; naps++) {
+        bool blind = pier__op_blind(op);
+        int64_t n = blind ? attempt(w) : run(w);
+        if (blind && op->code == PIER_OP_CONNECT && (n == -EINPROGRESS || n == -EINTR)) {
+            op->connecting = true;
+            n = run(w);
+        }
+        if (n != -EAGAIN) return pier__op_settle(op, n);
+        if (nap(w, naps) < 0) return deliver(w);
+    }
+}
+
+/* How many of the descriptors are ready, told in their revents. */
+static int64_t collect(const struct pier__op *op, const struct pier__pending *parts)
+{
+    int64_t ready = 0;
+    for (size_t i = 0; i < op->with.poll.count; i++) {
+        struct pollfd *fd = &op->with.poll.fds[i];
+        fd->revents = 0;
+        if (fd->fd < 0 || parts[i].result == -ECANCELED || parts[i].result == -EAGAIN) continue;
+        fd->revents = parts[i].result < 0 ? POLLERR : (short)parts[i].result;
+        if (parts[i].result == -EBADF) fd->revents = POLLNVAL;
+        ready += fd->revents != 0;
+    }
+    return ready;
+}
+
+static int64_t poll_parts(struct wait *w, struct pier__pending *parts)
+{
+    struct pier__op *op = w->op;
+    size_t count = op->with.poll.count, idle = 0;
+    w->task->pendings = parts;
+    w->task->pending_count = count;
+    for (size_t i = 0; i < count; i++) {
+        const struct pollfd *fd = &op->with.poll.fds[i];
+        struct pier__life *const *lives = op->with.poll.lives;
+        parts[i] = (struct pier__pending){.op = op,
+            .fd = fd->fd,
+            .life = lives                          ? lives[i]
+                    : op->life && fd->fd == op->fd ? op->life
+                                                   : NULL,
+            .events = fd->events,
+            .done = fd->fd < 0,
+            .result = -ECANCELED};
+        idle += parts[i].done;
+        if (!parts[i].done) start(w, &parts[i]);
+    }
+    if (!w->task->waker.woken) finish(w, parts, count, idle + (count > idle || count == 0));
+    int off = w->off;
+    if (off == 0) w->off = -ECANCELED; /* the others need not wait any more */
+    for (size_t i = 0; i < count; i++) {
+        if (!parts[i].done) w->task->loop->backend->cancel(w->task->loop, &parts[i]);
+    }
+    finish(w, parts, count, count);
+    w->off = off;
+    w->task->pendings = NULL;
+    w->task->pending_count = 0;
+    return collect(op, parts);
+}
+
+#define FEW 4 /* parts that find room on the stack */
+
+/* Wait for any of several descriptors, or to be woken. */
+static int64_t await_poll(struct wait *w)
+{
+    struct pier__op *op = w->op;
+    struct pier__pending few[FEW], *parts = few;
+    size_t count = op->with.poll.count;
+    if (count > FEW) parts = pier__seam->allocate(NULL, count * sizeof *parts);
+    if (!parts) return -ENOMEM;
+    struct pier__waiter waiter = {.waker = &w->task->waker};
+    if (op->life) pier__life_watch(op->life, &waiter);
+    int64_t ready = poll_parts(w, parts);
+    if (op->life) pier__life_unwatch(&waiter);
+    if (parts != few) pier__seam->release(parts);
+    if (op->life && pier__life_closing(op->life)) return -ECANCELED;
+    bool woken = w->task->waker.woken;
+    w->task->waker.woken = false;
+    return ready > 0 || woken || w->off == 0 ? ready : deliver(w);
+}
+
+int64_t pier__task_await(struct pier__task *task, struct pier__op *op)
+{
+    struct wait w = {.task = task, .op = op, .limit = op->deadline};
+    if (!op->shielded) {
+        int code = pier__task_called_off(task);
+        if (PIER_UNLIKELY(code < 0)) return pier__task_take_off(task, code);
+    }
+    if (op->timeout != PIER_NEVER)
+        w.limit = pier__earlier(w.limit, pier__point(pier__seam->now(), op->timeout));
+    if (task->budget == 0)
+        pier__task_yield(task);
+    else
+        task->budget--;
+    return op->code == PIER_OP_POLL ? await_poll(&w) : await_call(&w);
+}

@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: MIT */
+#include "wait/task.h"
+
+#include "base/failure.h"
+#include "base/seam.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "base/trace.h"
+#include "wait/await.h"
+#include "wait/loop.h"
+#include "wait/overflow.h"
+
+#include <pier/error.h>
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+/* So many calls may a task make that did not have to wait, before the others have a turn. */
+#define BUDGET 64
+
+static _Atomic uint64_t births;
+
+static void enqueue(struct pier__loop *loop, struct pier__task *task)
+{
+    task->state = PIER__TASK_READY;
+    task->next_ready = NULL;
+    if (loop->last_ready)
+        loop->last_ready->next_ready = task;
+    else
+        loop->first_ready = task;
+    loop->last_ready = task;
+    loop->ready_count++;
+}
+
+void pier__task_ready(struct pier__task *task)
+{
+    if (task->state != PIER__TASK_PARKED) return;
+    if (!task->local) task->loop->outside--;
+    enqueue(task->loop, task);
+}
+
+void pier__task_woken(struct pier__task *task)
+{
+    task->waker.woken = true;
+    pier__task_ready(task);
+}
+
+static void leave(struct pier__task *task)
+{
+    task->budget = BUDGET;
+    pier__strand_of_task = NULL;
+    pier__switch(&task->context, &task->loop->context);
+}
+
+void pier__task_park(struct pier__task *task, const char *doing, pier_time until)
+{
+    struct pier__loop *loop = task->loop;
+    task->doing = doing;
+    task->since = loop->now;
+    if (!task->shielded) until = pier__earlier(until, task->scopes_deadline);
+    if (until != PIER_NEVER) pier__timer_set(&loop->timers, &task->timer, until);
+    task->state = PIER__TASK_PARKED;
+    if (!task->local) loop->outside++;
+    leave(task);
+    pier__timer_clear(&loop->timers, &task->timer);
+    task->doing = NULL;
+}
+
+void pier__task_yield(struct pier__task *task)
+{
+    enqueue(task->loop, task);
+    leave(task);
+}
+
+int pier__task_called_off(struct pier__task *task)
+{
+    if (PIER_UNLIKELY(task->cancel != 0)) return task->cancel;
+    if (PIER_LIKELY(task->scopes_deadline == PIER_NEVER)) return 0;
+    return pier__seam->now() >= task->scopes_deadline ? -ECANCELED : 0;
+}
+
+int pier__task_take_off(struct pier__task *task, int code)
+{
+    if (task->cancel) {
+        task->cancel = 0;
+        return code;
+    }
+    pier_time now = pier__seam->now();
+    for (pier_scope *scope = task->scope; scope; scope = scope->outer) {
+        if (scope->deadline <= now) scope->expired = true;
+    }
+    return code;
+}
+
+static void append(struct pier__line *line, struct pier__place *place)
+{
+    place->next = NULL;
+    if (line->last)
+        line->last->next = place;
+    else
+        line->first = place;
+    line->last = place;
+}
+
+static void remove_place(struct pier__line *line, struct pier__place *place)
+{
+    struct pier__place *before = NULL;
+    for (struct pier__place *p = line->first; p != place; p = p->next) {
+        before = p;
+    }
+    if (before)
+        before->next = place->next;
+    else
+        line->first = place->next;
+    if (line->last == place) line->last = before;
+}
+
+int pier__line_wait(
+    struct pier__line *line, struct pier__place *place, const char *doing, pier_time deadline)
+{
+    struct pier__task *task = pier__task_here();
+    *place = (struct pier__place){.task = task};
+    append(line, place);
+    while (!place->called) {
+        int code = task->shielded ? 0 : pier__task_called_off(task);
+        if (code == 0 && deadline != PIER_NEVER && pier__seam->now() >= deadline) {
+            remove_place(line, place);
+            return -ETIME;
+        }
+        if (code < 0) {
+            remove_place(line, place);
+            return pier__task_take_off(task, code);
+        }
+        task->local = true;
+        pier__task_park(task, doing, deadline);
+        task->local = false;
+    }
+    return 0;
+}
+
+struct pier__task *pier__line_call(struct pier__line *line, int64_t value)
+{
+    struct pier__place *place = line->first;
+    if (!place) return NULL;
+    line->first = place->next;
+    if (!line->first) line->last = NULL;
+    struct pier__task *task = place->task;
+    place->value = value;
+    place->called = true; /* and from now on it may be gone */
+    pier__task_ready(task);
+    return task;
+}
+
+/* A free slot's number, or -ENOMEM. */
+static int take_slot(struct pier__loop *loop)
+{
+    int number = loop->free_slot;
+    if (number) {
+        loop->free_slot = loop->slots[number - 1].next_free;
+        return number;
+    }
+    int count = loop->slot_count ? 2 * loop->slot_count : 16;
+    if (count > 1 << 28) return -ENOMEM;
+    void *slots = pier__seam->allocate(loop->slots, (size_t)count * sizeof *loop->slots);
+    if (!slots) return -ENOMEM;
+    loop->slots = slots;
+    for (int i = loop->slot_count; i < count; i++) {
+        loop->slots[i] = (struct pier__slot){.next_free = i + 1 < count ? i + 2 : 0};
+    }
+    number = loop->slot_count + 1;
+    loop->free_slot = loop->slots[number - 1].next_free;
+    loop->slot_count = count;
+    return number;
+}
+
+static void give_slot(struct pier__loop *loop, int number)
+{
+    loop->slots[number - 1] = (struct pier__slot){.next_free = loop->free_slot};
+    loop->free_slot = number;
+}
+
+/* The slot of a task value in this thread's loop, or NULL. */
+static struct pier__slot *find(struct pier__loop *loop, pier_task task)
+{
+    if (!loop || task.number < 1 || task.number > loop->slot_count) return NULL;
+    struct pier__slot *slot = &loop->slots[task.number - 1];
+    return task.birth && slot->birth == task.birth ? slot : NULL;
+}
+
+/* In the handler of SIGSEGV: is it this thread's task, at the end of its stack? */
+static bool describe_overflow(const void *address, char *buf, size_t size)
+{
+    const struct pier__task *task = pier__task_here();
+    if (!task || !pier__stack_guards(&task->stack, address)) return false;
+    struct pier__text t = pier__text_begin(buf, size, 0);
+    pier__text_format(&t, "task %d", task->number);
+    if (task->name[0]) pier__text_format(&t, " \"%s\"", task->name);
+    pier__text_format(&t, " overflowed its stack of %zu bytes", task->stack.size);
+    return true;
+}
+
+__attribute__((constructor)) static void answer_overflows(void)
+{
+    pier__overflow_describe = describe_overflow;
+}
+
+/* A task that forked is a plain thread in the child, and its function the child's main. */
+static void task_main(void *arg)
+{
+    struct pier__task *task = arg;
+    int result = task->fn(task->arg);
+    if (task->loop->dead) pier__seam->exit(result);
+    task->result = result;
+    task->state = PIER__TASK_ENDED;
+    pier__strand_of_task = NULL;
+    pier__switch_last(&task->context, &task->loop->context);
+}
+
+/* Room for one more: its slot, its timer, its stack. */
+static int make_room(struct pier__loop *loop, size_t size, int *out_number, struct pier__stack *out)
+{
+    int err = pier__timers_reserve(&loop->timers, loop->task_count + 1);
+    if (err < 0) return err;
+    int number = take_slot(loop);
+    if (number < 0) return number;
+    err = pier__stack_take(&loop->stacks, size, out);
+    if (err < 0) {
+        give_slot(loop, number);
+        return err;
+    }
+    *out_number = number;
+    return 0;
+}
+
+static void enlist(struct pier__loop *loop, struct pier__task *task)
+{
+    task->link = &loop->tasks;
+    task->next = loop->tasks;
+    if (task->next) task->next->link = &task->next;
+    loop->tasks = task;
+    loop->task_count++;
+    task->run->live++;
+    if (task->group) task->group->running++;
+}
+
+static void name_task(struct pier__task *task, const char *name)
+{
+    if (!name) return;
+    memccpy(task->name, name, '\0', sizeof task->name - 1);
+    task->strand.name = task->name;
+}
+
+int pier__spawn(const struct pier__home *home, int (*fn)(void *arg), void *arg,
+    const pier_spawn_opts *opts, struct pier__task **out)
+{
+    struct pier__loop *loop = home->loop;
+    pier_group *group = home->group;
+    static const pier_spawn_opts defaults = {0};
+    struct pier__stack stack;
+    int number;
+    if (!opts) opts = &defaults;
+    if (!fn || !pier__is_zero(opts->reserved, sizeof opts->reserved)) return -EINVAL;
+    int err = make_room(loop, opts->stack_size, &number, &stack);
+    if (err < 0) return err;
+
+    uintptr_t top = (uintptr_t)stack.bottom + stack.size - sizeof(struct pier__task);
+    struct pier__task *task = (void *)(stack.bottom + (top / 64 * 64 - (uintptr_t)stack.bottom));
+    *task = (struct pier__task){.strand.task = number,
+        .stack = stack,
+        .loop = loop,
+        .waker.loop = loop,
+        .detached = opts->detached || group,
+        .budget = BUDGET,
+        .number = number,
+        .birth = atomic_fetch_add(&births, 1) + 1,
+        .fn = fn,
+        .arg = arg,
+        .scopes_deadline = PIER_NEVER,
+        .group = group,
+        .group_owner = group ? group->birth : 0,
+        .run = home->run};
+    name_task(task, opts->name);
+    size_t size = (size_t)((char *)task - stack.bottom);
+    pier__context_make(&task->context, stack.bottom, size, task_main, task);
+    loop->slots[number - 1] = (struct pier__slot){.birth = task->birth, .task = task};
+    enlist(loop, task);
+    enqueue(loop, task);
+    *out = task;
+    return 0;
+}
+
+/* A group that was not left may have been on its stack, and is gone; what is still in it belongs to nobody. */
+static void orphan(const struct pier__task *task)
+{
+    for (struct pier__task *t = task->loop->tasks; t; t = t->next) {
+        if (t->group_owner == task->birth) t->group = NULL;
+    }
+}
+
+void pier__task_reap(struct pier__task *task)
+{
+    struct pier__loop *loop = task->loop;
+    struct pier__run *run = task->run;
+    struct pier__slot *slot = &loop->slots[task->number - 1];
+    bool wanted = !task->detached && !task->joiners.first;
+    slot->task = NULL;
+    slot->result = task->result;
+    if (!wanted) give_slot(loop, task->number);
+    while (pier__line_call(&task->joiners, task->result)) {
+    }
+    if (task->entered) orphan(task);
+    if (task->group) pier__group_lost(task, task->result);
+    if (task == loop->main) loop->main = NULL;
+    if (task->birth == run->main) run->result = task->result;
+    if (--run->live == 0 && run->waiter) pier__task_ready(run->waiter);
+    *task->link = task->next;
+    if (task->next) task->next->link = task->link;
+    loop->task_count--;
+    if (atomic_load(&task->waker.queued)) pier__loop_drain(loop);
+    pier__failure_forget(&task->strand);
+    pier__context_done(&task->context);
+    struct pier__stack stack = task->stack; /* the task lies on it */
+    pier__stack_give(&loop->stacks, &stack);
+}
+
+void pier__task_cancel(struct pier__task *task, int code)
+{
+    task->cancel = code;
+    if (!task->shielded) pier__task_ready(task);
+}
+
+static int spawn_here(pier_group *group, int (*fn)(void *arg), void *arg,
+    const pier_spawn_opts *opts, struct pier__task **out)
+{
+    struct pier__task *self = pier__task_here();
+    if (!self) return PIER_ENOTASK;
+    const struct pier__home home = {.loop = self->loop, .run = self->run, .group = group};
+    return pier__spawn(&home, fn, arg, opts, out);
+}
+
+static pier_task spawn(
+    pier_group *group, int (*fn)(void *arg), void *arg, const pier_spawn_opts *opts)
+{
+    pier_time began = pier__trace_begin();
+    struct pier__task *task;
+    int err = spawn_here(group, fn, arg, opts, &task);
+    pier_task made = {.number = (int)pier__failed("start a task", NULL, err)};
+    if (err == 0) made = (pier_task){task->number, task->birth};
+    if (PIER_UNLIKELY(began))
+        pier__trace_end(began, -1, made.number, "spawn(%s)", opts && opts->name ? opts->name : "");
+    return made;
+}
+
+pier_task pier_spawn(int (*fn)(void *arg), void *arg, const pier_spawn_opts *opts)
+{
+    return spawn(NULL, fn, arg, opts);
+}
+
+pier_task pier_group_spawn(
+    pier_group *group, int (*fn)(void *arg), void *arg, const pier_spawn_opts *opts)
+{
+    int err = !group || group->birth == 0 ? -EINVAL : group->error < 0 ? -ECANCELED : 0;
+    if (!pier__task_here()) err = PIER_ENOTASK;
+    if (err < 0) return (pier_task){.number = (int)pier__failed("start a task", NULL, err)};
+    return spawn(group, fn, arg, opts);
+}
+
+static int join(pier_task task, int *out_result)
+{
+    struct pier__task *self = pier__task_here();
+    if (task.number < 0) return task.number;
+    if (!self) return PIER_ENOTASK;
+    if (task.number == 0) return -EINVAL;
+    struct pier__slot *slot = find(self->loop, task);
+    if (!slot) return -ESRCH;
+    if (slot->task == self) return -EDEADLK;
+    int result = slot->result;
+    if (slot->task) {
+        struct pier__place place;
+        int err = pier__line_wait(&slot->task->joiners, &place, "a task", PIER_NEVER);
+        if (err < 0) return err;
+        result = (int)place.value;
+    } else {
+        int code = pier__task_called_off(self);
+        if (code < 0) return pier__task_take_off(self, code);
+        give_slot(self->loop, task.number);
+    }
+    if (out_result) *out_result = result;
+    return 0;
+}
+
+int pier_join(pier_task task, int *out_result)
+{
+    pier_time began = pier__trace_begin();
+    int err = join(task, out_result);
+    if (PIER_UNLIKELY(began)) pier__trace_end(began, -1, err, "join(%d)", task.number);
+    return (int)pier__failed("join a task", NULL, err);
+}
+
+int pier_cancel(pier_task task)
+{
+    pier_time began = pier__trace_begin();
+    struct pier__slot *slot = find(pier__loop_here, task);
+    int err = task.number < 0        ? task.number
+              : !pier__loop_here     ? PIER_ENOTASK
+              : task.number == 0     ? -EINVAL
+              : !slot || !slot->task ? -ESRCH
+                                     : 0;
+    if (err == 0) pier__task_cancel(slot->task, -ECANCELED);
+    if (PIER_UNLIKELY(began)) pier__trace_end(began, -1, err, "cancel(%d)", task.number);
+    return (int)pier__failed("cancel a task", NULL, err);
+}
+
+/* Nothing to wait for but the point. */
+static int sleep_until(pier_time until)
+{
+    struct pollfd room[1];
+    struct pier__op op = {.code = PIER_OP_POLL,
+        .timeout = PIER_NEVER,
+        .deadline = until,
+        .with.poll = {.fds = room, .count = 0}};
+    int64_t n;
+    do {
+        n = pier__await(&op);
+    } while (n >= 0);
+    return n == -ETIME ? 0 : (int)n;
+}
+
+static int yield(void)
+{
+    struct pier__task *self = pier__task_here();
+    if (!self) return 0;
+    int code = pier__task_called_off(self);
+    if (code < 0) return pier__task_take_off(self, code);
+    pier__task_yield(self);
+    return 0;
+}
+
+int pier_sleep(double seconds)
+{
+    pier_time began = pier__trace_begin();
+    int64_t duration = pier__duration(seconds);
+    int err = duration < 0    ? (int)duration
+              : duration == 0 ? yield()
+                              : sleep_until(pier__point(pier__seam->now(), duration));
+    if (PIER_UNLIKELY(began)) pier__trace_end(began, -1, err, "sleep(%g)", seconds);
+    return (int)pier__failed("sleep", NULL, err);
+}
+
+int pier_yield(void) { return (int)pier__failed("yield", NULL, yield()); }
+
+pier_task pier_current(void)
+{
+    const struct pier__task *self = pier__task_here();
+    return self ? (pier_task){self->number, self->birth} : (pier_task){0};
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PIER_WAIT_TASK_H
+#define PIER_WAIT_TASK_H
+
+#include "base/bits.h"
+#include "base/strand.h"
+#include "wait/backend.h"
+#include "wait/stack.h"
+#include "wait/switch.h"
+#include "wait/timer.h"
+#include "wait/waker.h"
+
+#include <pier/task.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * A task lies at the top of its own stack, in the page that it touches anyway.
+ *
+ *     spawn --> READY --turn--> RUNNING --park--> PARKED --ready--> READY
+ *                                   |
+ *                                 ended --> ENDED --reaped by the loop--> (gone; its slot keeps the result)
+ *
+ * Only the thread of its loop touches it, but for its waker.
+ */
+enum pier__task_state { PIER__TASK_READY, PIER__TASK_RUNNING, PIER__TASK_PARKED, PIER__TASK_ENDED };
+
+#define PIER__TASK_NAME 32
+
+/* What must have ended before a pier_run() returns: its main task and all that came of it. */
+struct pier__run {
+    size_t live;               /* tasks */
+    int result;                /* of the main task */
+    uint64_t main;             /* its birth */
+    struct pier__task *waiter; /* of a run inside a loop: who waits for it */
+};
+
+/* Tasks in a queue, each with one place in it, that wait to be called by another task. */
+struct pier__place {
+    struct pier__place *next;
+    struct pier__task *task;
+    bool called;
+    int64_t value; /* what the caller had to say */
+};
+
+/* Zeroed: empty. */
+struct pier__line {
+    struct pier__place *first, *last;
+};
+
+struct pier__task {
+    struct pier__strand strand; /* first: found from pier__strand_of_task */
+    struct pier__context context;
+    struct pier__stack stack;
+    struct pier__loop *loop;
+    struct pier__waker waker;
+    struct pier__timer timer;
+    enum pier__task_state state;
+    bool local;    /* parked: only another task of this loop can wake it */
+    bool shielded; /* parked: neither a cancel nor a scope ends the wait */
+    bool detached;
+    unsigned budget; /* calls that it may make without waiting before the others have a turn */
+    int number;
+    uint64_t birth;
+    int (*fn)(void *arg);
+    void *arg;
+    int result;
+    int cancel;                /* what its next wait is to return: -ECANCELED, -EINTR; 0: nothing */
+    pier_time scopes_deadline; /* the earliest of its scopes */
+    pier_scope *scope;         /* the innermost */
+    pier_group *entered;       /* the innermost group that it has entered */
+    pier_group *group;         /* the one that it was spawned into, or NULL, */
+    uint64_t group_owner;      /* and the birth of the task that entered that */
+    struct pier__run *run;
+    struct pier__line joiners;
+    struct pier__pending *pendings; /* what it waits for, */
+    size_t pending_count;
+    const char *doing; /* in words, */
+    pier_time since;   /* since when */
+    struct pier__task *next_ready;
+    struct pier__task *next, **link; /* among all of the loop's */
+    char name[PIER__TASK_NAME];
+};
+
+/* The running task of this thread, or NULL. */
+static inline struct pier__task *pier__task_here(void)
+{
+    return PIER_UNLIKELY(pier__strand_of_task != NULL)
+               ? PIER_CONTAINER_OF(pier__strand_of_task, struct pier__task, strand)
+               : NULL;
+}
+
+/* Let the others run until somebody makes the task ready, or the point has come. */
+void pier__task_park(struct pier__task *task, const char *doing, pier_time until);
+
+/* A parked task may run again; any other one is left alone. */
+void pier__task_ready(struct pier__task *task);
+
+/* Its waker was called, in its own loop. */
+void pier__task_woken(struct pier__task *task);
+
+/* Let the others have a turn. */
+void pier__task_yield(struct pier__task *task);
+
+/* Is a wait to be ended? A code, by a cancel or an expired scope, or 0. It is taken when it is delivered. */
+int pier__task_called_off(struct pier__task *task);
+int pier__task_take_off(struct pier__task *task, int code);
+
+/*
+ * Wait in a line until called: 0 and the value in place->value; -ETIME; or what pier__task_called_off() says, taken. The
+ * caller gives the place.
+ */
+int pier__line_wait(
+    struct pier__line *line, struct pier__place *place, const char *doing, pier_time deadline);
+
+/* Call the first of a line, which takes it out, with a value for it: its task, or NULL. */
+struct pier__task *pier__line_call(struct pier__line *line, int64_t value);
+
+/* What a new task belongs to. */
+struct pier__home {
+    struct pier__loop *loop;
+    struct pier__run *run;
+    pier_group *group; /* or NULL */
+};
+
+/* As pier_spawn(); 0 or a code. */
+int pier__spawn(const struct pier__home *home, int (*fn)(void *arg), void *arg,
+    const pier_spawn_opts *opts, struct pier__task **out);
+
+/* It has ended, and runs no more: its result goes to who wants it, and its stack back. */
+void pier__task_reap(struct pier__task *task);
+
+/* Cancel it with this code. */
+void pier__task_cancel(struct pier__task *task, int code);
+
+/* A task of its group has ended with this result. */
+void pier__group_lost(struct pier__task *task, int result);
+
+/* The task half of the door; see pier__await(). */
+int64_t pier__task_await(struct pier__task *task, struct pier__op *op);
+
+#endif
