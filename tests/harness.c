@@ -182,6 +182,12 @@ void test_in_netns(void)
     close(fd);
 }
 
+void test_in_netns_with_time_wait(void)
+{
+    test_in_netns();
+    if (!write_text("/proc/sys/net/ipv4/tcp_rfc1337", "1")) SKIP("sysctls cannot be set here");
+}
+
 int test_fd_count(void)
 {
     DIR *dir = opendir("/proc/self/fd");

@@ -106,6 +106,13 @@ bool test_ipv6(void);
  */
 void test_in_netns(void);
 
+/*
+ * test_in_netns(), where a connection in TIME_WAIT stays there. Elsewhere the kernel may have no room for more of
+ * them, and a FIN that is sent again, as it is when the machine is slow to acknowledge it, ends one: it is
+ * acknowledged again, and the reset with which a closed socket answers that kills it (RFC 1337).
+ */
+void test_in_netns_with_time_wait(void);
+
 /* How many descriptors this process has open. */
 int test_fd_count(void);
 

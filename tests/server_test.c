@@ -128,6 +128,7 @@ TEST(a_server_reuses_the_address_by_default)
 
 TEST(a_restarted_server_gets_its_port_in_spite_of_time_wait)
 {
+    test_in_netns_with_time_wait();
     int server = pier_create_server("127.0.0.1:0", NULL);
     int port = own_port(server);
     int client = pier_socket(AF_INET, SOCK_STREAM, 0);
