@@ -320,13 +320,16 @@ static int run_main(
 
 static int run_thread(int (*fn)(void *), void *arg, const pier_run_opts *opts)
 {
-    struct pier__loop loop;
-    int err = open_loop(&loop, opts->backend);
-    if (err < 0) return err;
-    bool watched = !opts->keep_sigsegv && pier__overflow_watch() == 0;
-    int result = run_main(&loop, fn, arg, opts);
-    if (watched) pier__overflow_unwatch();
-    close_loop(&loop);
+    struct pier__loop *loop = pier__seam->allocate(NULL, sizeof *loop);
+    if (!loop) return -ENOMEM;
+    int result = open_loop(loop, opts->backend);
+    if (result == 0) {
+        bool watched = !opts->keep_sigsegv && pier__overflow_watch() == 0;
+        result = run_main(loop, fn, arg, opts);
+        if (watched) pier__overflow_unwatch();
+        close_loop(loop);
+    }
+    pier__seam->release(loop);
     return result;
 }
 
