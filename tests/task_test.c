@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <pier.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -605,6 +606,50 @@ static int forks(void *unused)
 }
 
 TEST(forked_child_of_a_task_is_a_plain_thread) { on_each(forks); }
+
+static int asked;
+
+static int says_stop(void *unused)
+{
+    (void)unused;
+    __atomic_add_fetch(&asked, 1, __ATOMIC_RELAXED);
+    return 1;
+}
+
+static void *interrupt(void *arg)
+{
+    for (int i = 0; i < 1000 && !__atomic_load_n(&asked, __ATOMIC_RELAXED); i++) {
+        test_sleep(0.005);
+        (void)pthread_kill(*(pthread_t *)arg, SIGUSR1);
+    }
+    return NULL;
+}
+
+static int is_interrupted(void *unused)
+{
+    (void)unused;
+    int pair[2];
+    char byte;
+    scene_pair("tcp", pair);
+    pthread_t self = pthread_self();
+    __atomic_store_n(&asked, 0, __ATOMIC_RELAXED);
+    pier_hook before = pier_sethook(says_stop, NULL);
+    pthread_t thread = spawn_elsewhere(interrupt, &self);
+    assert_int_equal(pier_recv(pair[0], &byte, 1, 0), -EINTR);
+    (void)pier_sethook(before.call, before.arg);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(pier_send(pair[1], "x", 1, 0), 1);
+    assert_int_equal(pier_recv(pair[0], &byte, 1, 0), 1);
+    assert_int_equal(pier_close(pair[0]), 0);
+    assert_int_equal(pier_close(pair[1]), 0);
+    return 0;
+}
+
+TEST(hook_ends_the_wait_of_the_main_task)
+{
+    scene_catch_signals();
+    on_each(is_interrupted);
+}
 
 /* What the kernel denies. */
 
