@@ -101,6 +101,9 @@ bool knows_addresses_of(const struct sock *s);
 /* A host that a look-up refused before anybody was asked is, for Python, one that was not found. */
 PyObject *raise_host_code(ssize_t code);
 
+/* task.c */
+PyObject *mod_run_in_task(PyObject *module, PyObject *args);
+
 /*
  * Outside the interpreter: its lock is released, and a signal that arrives meanwhile comes back for as long as
  * its Python handler takes (PEP 475). A handler that raises makes pier's call return -EINTR.

@@ -4,7 +4,7 @@
     suite.py MODULE OUTCOMES [PATTERN...]
 
 Only tests whose id matches a PATTERN, if there is one; under pier's C versions of socket.py's functions if
-PIER_SHIM is set (shim.py). OUTCOMES gets a line of JSON for each test, so that a run that hangs still tells how far it came.
+PIER_SHIM is set (shim.py); in tasks if PIER_TASKS names their backend. OUTCOMES gets a line of JSON for each test, so that a run that hangs still tells how far it came.
 It is imported again by children that multiprocessing spawns: nothing happens at import.
 """
 import fnmatch
@@ -81,7 +81,27 @@ def chosen(suite, wanted):
     return kept
 
 
-def main(module, outcomes, *wanted):
+def live_in_tasks(backend):
+    """From now on every new thread is the main task of a loop; returns how to call a function in one."""
+    import _socket
+    import _thread
+    import threading
+    start = _thread.start_new_thread
+
+    def start_in_task(function, args, kwargs={}):
+        return start(_socket._run_in_task, (backend, lambda: function(*args, **kwargs), ()))
+
+    _thread.start_new_thread = _thread.start_new = threading._start_new_thread = start_in_task
+    return lambda function, *args: _socket._run_in_task(backend, function, args)
+
+
+def main(*arguments):
+    backend = os.environ.get("PIER_TASKS")
+    run = live_in_tasks(backend) if backend else lambda function, *args: function(*args)
+    run(judge, *arguments)
+
+
+def judge(module, outcomes, *wanted):
     from test import support
     support.use_resources = ["network"]
     support.verbose = False
