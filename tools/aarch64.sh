@@ -29,7 +29,7 @@ compile() { # folder, files
 mapfile -t sources < <(ls src/base/*.c src/wait/*.c | grep -v /switch_portable.c)
 compile src "${sources[@]}" src/wait/switch_aarch64.S
 aarch64-linux-gnu-ar rcs "$out/libpier.a" "$out"/src/*.o
-tests=(tests/main.c tests/harness.c tests/fault.c tests/seams.c tests/registers_aarch64.S)
+tests=(tests/main.c tests/harness.c tests/fault.c tests/seams.c tests/registers_aarch64.S tests/cross/uring.c)
 for group in "${groups[@]}"; do tests+=("tests/${group}_test.c"); done
 compile tests "${tests[@]}"
 aarch64-linux-gnu-readelf -n "$out/src/switch_aarch64.S.o" | grep -q 'AArch64 feature: BTI' ||
