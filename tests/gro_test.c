@@ -312,7 +312,7 @@ TEST(fork_beside_a_receive_leaves_the_child_a_free_socket)
     scene_await_blocked(&call);
     pid_t child = fork();
     assert_true(child >= 0);
-    if (child == 0) _exit(recv_ten(&pair[0]) == 3 ? 0 : 1);
+    if (child == 0) _exit(recv_ten(&pair[0]) > 0 ? 0 : 1);
     fill_out(3, 50, &at);
     for (int status, done = 0; !done;) { /* whichever of the two gets it */
         assert_int_equal(pier_send_many(pair[1], out, 3, 0), 3);
