@@ -336,12 +336,8 @@ static int drain(struct pier__serving *serving)
     int result = 0;
     while (has_clients(serving)) {
         pier_time until = atomic_load(&serving->drained_until);
-        struct pollfd room[1];
-        struct pier__op op = {.code = PIER_OP_POLL,
-            .timeout = PIER_NEVER,
-            .deadline = until && !is_drained(serving) ? until : PIER_NEVER,
-            .with.poll = {.fds = room, .count = 0}};
-        if (pier__await(&op) != -EINTR) continue;
+        if (!until || is_drained(serving)) until = PIER_NEVER;
+        if (pier__await_woken(NULL, until) != -EINTR) continue;
         shorten(serving, pier__seam->now());
         result = -EINTR;
     }
@@ -368,12 +364,7 @@ static void unpublish(struct pier__entry *entry)
 {
     atomic_store(&entry->serving, NULL);
     while (atomic_load(&entry->stoppers) > 0) {
-        struct pollfd room[1];
-        struct pier__op op = {.code = PIER_OP_POLL,
-            .timeout = PIER_SECOND / 1000,
-            .deadline = PIER_NEVER,
-            .with.poll = {.fds = room, .count = 0}};
-        (void)pier__await(&op);
+        (void)pier__await_woken(NULL, pier__seam->now() + PIER_SECOND / 1000);
     }
 }
 

@@ -80,16 +80,7 @@ static int ask_whether_free(const pier_addr *addr)
 
 static int pause_briefly(void)
 {
-    struct pollfd room[1];
-    struct pier__op op = {.code = PIER_OP_POLL,
-        .timeout = PIER_NEVER,
-        .deadline = pier__seam->now() + BETWEEN_BIND_AND_LISTEN,
-        .with.poll = {.fds = room, .count = 0}};
-    int64_t woken;
-    do {
-        woken = pier__await(&op);
-    } while (woken >= 0);
-    return woken == -ETIME ? 0 : (int)woken;
+    return pier__await_point(pier__seam->now() + BETWEEN_BIND_AND_LISTEN);
 }
 
 #define LOCK_TRIES \

@@ -134,15 +134,9 @@ static int prepare_accept(const struct pier__use *use, const struct pier__op *op
 
 static int64_t pause_accepting(const struct pier__op *accept)
 {
-    struct pollfd room[1];
-    pier_time end = pier__seam->now() + PIER_SECOND / 1000;
-    struct pier__op op = {.code = PIER_OP_POLL,
-        .life = accept->life,
-        .timeout = PIER_NEVER,
-        .deadline = pier__earlier(end, accept->deadline),
-        .with.poll = {.fds = room}};
     if (accept->timeout == 0) return -EAGAIN;
-    int64_t n = pier__await(&op);
+    pier_time end = pier__seam->now() + PIER_SECOND / 1000;
+    int64_t n = pier__await_woken(accept->life, pier__earlier(end, accept->deadline));
     return n == -ETIME ? 0 : n; /* if that was the whole time, the next accept says so */
 }
 

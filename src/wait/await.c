@@ -258,3 +258,23 @@ int64_t pier__await(struct pier__op *op)
     if (pier__await_may_block(op)) return pier__await_tried(op, pier__op_try(op, /* wait= */ true));
     return await_limited(op);
 }
+
+int64_t pier__await_woken(struct pier__life *life, pier_time deadline)
+{
+    struct pollfd room[1];
+    struct pier__op op = {.code = PIER_OP_POLL,
+        .life = life,
+        .timeout = PIER_NEVER,
+        .deadline = deadline,
+        .with.poll = {.fds = room, .count = 0}};
+    return pier__await(&op);
+}
+
+int pier__await_point(pier_time point)
+{
+    int64_t woken;
+    do {
+        woken = pier__await_woken(NULL, point);
+    } while (woken >= 0);
+    return woken == -ETIME ? 0 : (int)woken;
+}

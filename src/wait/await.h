@@ -26,6 +26,12 @@
  */
 int64_t pier__await(struct pier__op *op);
 
+/* Wait to be woken, by pier__wake() or the closing of life (or NULL), until the deadline: 0, or as pier__await(). */
+int64_t pier__await_woken(struct pier__life *life, pier_time deadline);
+
+/* Wait for the point to come: 0, or what else ends a wait. */
+int pier__await_point(pier_time point);
+
 /*
  * May the call itself block, so that its description need not be O_NONBLOCK? For those that have no MSG_DONTWAIT: accept,
  * connect, sendfile.

@@ -412,21 +412,6 @@ int pier_cancel(pier_task task)
     return (int)pier__failed("cancel a task", NULL, err);
 }
 
-/* Nothing to wait for but the point. */
-static int sleep_until(pier_time until)
-{
-    struct pollfd room[1];
-    struct pier__op op = {.code = PIER_OP_POLL,
-        .timeout = PIER_NEVER,
-        .deadline = until,
-        .with.poll = {.fds = room, .count = 0}};
-    int64_t n;
-    do {
-        n = pier__await(&op);
-    } while (n >= 0);
-    return n == -ETIME ? 0 : (int)n;
-}
-
 static int yield(void)
 {
     struct pier__task *self = pier__task_here();
@@ -443,7 +428,7 @@ int pier_sleep(double seconds)
     int64_t duration = pier__duration(seconds);
     int err = duration < 0    ? (int)duration
               : duration == 0 ? yield()
-                              : sleep_until(pier__point(pier__seam->now(), duration));
+                              : pier__await_point(pier__point(pier__seam->now(), duration));
     if (PIER_UNLIKELY(began)) pier__trace_end(began, -1, err, "sleep(%g)", seconds);
     return (int)pier__failed("sleep", NULL, err);
 }

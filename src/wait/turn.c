@@ -44,13 +44,7 @@ static int await_grant(struct pier__turn *turn, struct pier__turn_waiter *self,
         pier__life_unlock();
         if (granted) return 0;
         if (err < 0) return (int)err;
-        struct pollfd room[1];
-        struct pier__op op = {.code = PIER_OP_POLL,
-            .life = life,
-            .timeout = PIER_NEVER,
-            .deadline = deadline,
-            .with.poll = {.fds = room, .count = 0}};
-        err = pier__await(&op);
+        err = pier__await_woken(life, deadline);
     }
 }
 

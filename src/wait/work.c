@@ -247,13 +247,7 @@ int pier__work_await(struct pier__work *work, struct pier__life *life, pier_time
             pier__work_leave(work);
             return (int)err;
         }
-        struct pollfd room[1];
-        struct pier__op op = {.code = PIER_OP_POLL,
-            .life = life,
-            .timeout = PIER_NEVER,
-            .deadline = deadline,
-            .with.poll = {.fds = room, .count = 0}};
-        err = pier__await(&op);
+        err = pier__await_woken(life, deadline);
     }
     return 0;
 }
