@@ -67,7 +67,15 @@ extern const struct pier__backend pier__backend_epoll, pier__backend_uring;
 /* A description that others share is about to be closed here: epoll would go on telling of it. From any thread. */
 void pier__backend_epoll_forget(struct pier__loop *loop, int fd);
 
-/* It has ended: its task goes on. Also for one that ends while it is being started. */
+/* What a try came to. */
+enum pier__turnout {
+    PIER__ENDED,
+    PIER__WAITS, /* it would have to wait; of a connect, that is under way from now on */
+    PIER__ANEW,  /* to be tried again at once: a signal came, or a MSG_WAITALL is not complete */
+};
+enum pier__turnout pier__pending_judge(struct pier__pending *pending, int64_t n);
+
+/* It has ended: its task goes on. Also for one that ends while it is being started. What has moved before counts. */
 void pier__pending_done(struct pier__pending *pending, int64_t result);
 
 #endif

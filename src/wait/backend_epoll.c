@@ -149,42 +149,25 @@ static void learn(const struct pier__pending *p, struct pier__watch *watch, int6
     }
 }
 
-/* Is a MSG_WAITALL not yet complete? Then it goes on behind what has come. */
-static bool goes_on(struct pier__pending *p, int64_t n)
+/* What poll(2) says of its descriptor now. */
+static int64_t look(const struct pier__pending *p)
 {
-    struct pier__op *op = p->op;
-    if (!(op->flags & MSG_WAITALL) || op->flags & MSG_PEEK || n <= 0 || !pier__op_marked(op))
-        return false;
-    p->moved += (size_t)n;
-    op->with.in.buf = (char *)op->with.in.buf + n;
-    op->with.in.len -= (size_t)n;
-    return op->with.in.len > 0;
+    struct pollfd fd = {.fd = p->fd, .events = p->events};
+    int64_t n = pier__seam->poll(&fd, 1, 0);
+    return n > 0 ? fd.revents : n == 0 ? -EAGAIN : n;
 }
 
 /* One try: true when it has ended, with *out. */
 static bool attempt(struct pier__pending *p, struct pier__watch *watch, int64_t *out)
 {
-    for (;;) {
-        int64_t n;
-        if (p->op->code == PIER_OP_POLL) {
-            struct pollfd fd = {.fd = p->fd, .events = p->events};
-            n = pier__seam->poll(&fd, 1, 0);
-            if (n > 0) n = fd.revents;
-            if (n == 0) n = -EAGAIN;
-        } else {
-            n = pier__op_try(p->op, /* wait= */ false);
-        }
-        learn(p, watch, n);
-        bool under_way = n == -EINPROGRESS && p->op->code == PIER_OP_CONNECT;
-        if (under_way || (n == -EINTR && pier__op_goes_on(p->op))) {
-            p->op->connecting = true;
-            return false;
-        }
-        if (n == -EAGAIN) return false;
-        if (n == -EINTR || goes_on(p, n)) continue;
-        *out = p->moved > 0 ? (int64_t)p->moved : n;
-        return true;
-    }
+    bool poll = p->op->code == PIER_OP_POLL;
+    enum pier__turnout turnout;
+    do {
+        *out = poll ? look(p) : pier__op_try(p->op, /* wait= */ false);
+        learn(p, watch, *out);
+        turnout = pier__pending_judge(p, *out);
+    } while (turnout == PIER__ANEW);
+    return turnout == PIER__ENDED;
 }
 
 /* Is it worth a try before there was an event? */
@@ -213,7 +196,7 @@ static void epoll_start(struct pier__loop *loop, struct pier__pending *p, struct
     if (err == -EPERM) { /* a file, say, that is always ready; or so it says */
         pier__pending_done(p, attempt(p, watch, &n) ? n : -EAGAIN);
     } else if (err < 0) {
-        pier__pending_done(p, p->moved > 0 ? (int64_t)p->moved : err);
+        pier__pending_done(p, err);
     } else if (poll && attempt(p, watch, &n)) {
         end(loop, p, watch, n);
     }
@@ -222,7 +205,7 @@ static void epoll_start(struct pier__loop *loop, struct pier__pending *p, struct
 static void epoll_cancel(struct pier__loop *loop, struct pier__pending *p)
 {
     struct pier__watch *watch = pier__loop_watch(loop, p->fd);
-    end(loop, p, watch, p->moved > 0 ? (int64_t)p->moved : -ECANCELED);
+    end(loop, p, watch, -ECANCELED);
 }
 
 /* An event: whoever waits for what it tells has another try, in the order of their coming. */
@@ -243,7 +226,7 @@ static void tell(struct pier__loop *loop, int fd, uint64_t birth, uint32_t event
         if (attempt(p, watch, &n))
             end(loop, p, watch, n);
         else if (++p->lies > LIES && p->op->code != PIER_OP_CONNECT)
-            end(loop, p, watch, p->moved > 0 ? (int64_t)p->moved : -EAGAIN);
+            end(loop, p, watch, -EAGAIN);
         else if (!watch->bare && watch->birth)
             (void)arm(loop, watch, p, /* tried= */ true);
     }

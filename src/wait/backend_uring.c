@@ -222,40 +222,18 @@ static void learn(const struct pier__pending *p, int64_t n, bool more)
         atomic_store_explicit(&p->life->readable, readable, memory_order_relaxed);
 }
 
-/* Is a MSG_WAITALL not yet complete? Then it goes on behind what has come. */
-static bool goes_on(struct pier__pending *p, int64_t n)
-{
-    struct pier__op *op = p->op;
-    if (!(op->flags & MSG_WAITALL) || op->flags & MSG_PEEK || n <= 0 || !pier__op_marked(op))
-        return false;
-    p->moved += (size_t)n;
-    op->with.in.buf = (char *)op->with.in.buf + n;
-    op->with.in.len -= (size_t)n;
-    return op->with.in.len > 0;
-}
-
-static void done(struct pier__pending *p, int64_t n)
-{
-    pier__pending_done(p, p->moved > 0 ? (int64_t)p->moved : n);
-}
-
 /* One try: true when it has ended, and is done. */
 static bool attempt(struct pier__pending *p)
 {
-    struct pier__op *op = p->op;
-    for (;;) {
-        int64_t n = pier__op_try(op, /* wait= */ false);
+    enum pier__turnout turnout;
+    int64_t n;
+    do {
+        n = pier__op_try(p->op, /* wait= */ false);
         learn(p, n, /* more= */ false);
-        bool under_way = n == -EINPROGRESS && op->code == PIER_OP_CONNECT;
-        if (under_way || (n == -EINTR && pier__op_goes_on(op))) {
-            op->connecting = true;
-            return false;
-        }
-        if (n == -EAGAIN) return false;
-        if (n == -EINTR || goes_on(p, n)) continue;
-        done(p, n);
-        return true;
-    }
+        turnout = pier__pending_judge(p, n);
+    } while (turnout == PIER__ANEW);
+    if (turnout == PIER__ENDED) pier__pending_done(p, n);
+    return turnout == PIER__ENDED;
 }
 
 /* Is a call now better than waiting? */
@@ -291,9 +269,9 @@ static void uring_cancel(struct pier__loop *loop, struct pier__pending *p)
 static void again(struct pier__loop *loop, struct pier__pending *p)
 {
     if (p->canceled)
-        done(p, -ECANCELED);
+        pier__pending_done(p, -ECANCELED);
     else if (++p->lies > LIES)
-        done(p, -EAGAIN);
+        pier__pending_done(p, -EAGAIN);
     else
         poll_for(loop, p);
 }
@@ -302,9 +280,9 @@ static void again(struct pier__loop *loop, struct pier__pending *p)
 static void polled(struct pier__loop *loop, struct pier__pending *p, int result)
 {
     if (result < 0 || p->op->code == PIER_OP_POLL)
-        done(p, result);
+        pier__pending_done(p, result);
     else if (p->canceled) /* nothing has moved */
-        done(p, -ECANCELED);
+        pier__pending_done(p, -ECANCELED);
     else if (!attempt(p))
         again(loop, p);
 }
@@ -323,7 +301,7 @@ static void ended(struct pier__loop *loop, struct pier__pending *p, int result, 
     if (result == -EINTR) result = -ECANCELED;
     if (result >= 0 && op->code == PIER_OP_RECVFROM) *op->with.in.addrlen = p->msg.msg_namelen;
     learn(p, result, flags & IORING_CQE_F_SOCK_NONEMPTY);
-    done(p, result);
+    pier__pending_done(p, result);
 }
 
 static void take(struct pier__loop *loop, const struct io_uring_cqe *cqe)

@@ -122,6 +122,30 @@ void pier__loops_forget(int fd)
     pier__life_unlock();
 }
 
+/* Is a MSG_WAITALL not yet complete? Then it goes on behind what has come. */
+static bool goes_on(struct pier__pending *p, int64_t n)
+{
+    struct pier__op *op = p->op;
+    if (!(op->flags & MSG_WAITALL) || op->flags & MSG_PEEK || n <= 0 || !pier__op_marked(op))
+        return false;
+    p->moved += (size_t)n;
+    op->with.in.buf = (char *)op->with.in.buf + n;
+    op->with.in.len -= (size_t)n;
+    return op->with.in.len > 0;
+}
+
+enum pier__turnout pier__pending_judge(struct pier__pending *pending, int64_t n)
+{
+    struct pier__op *op = pending->op;
+    bool under_way = n == -EINPROGRESS && op->code == PIER_OP_CONNECT;
+    if (under_way || (n == -EINTR && pier__op_goes_on(op))) {
+        op->connecting = true;
+        return PIER__WAITS;
+    }
+    if (n == -EAGAIN) return PIER__WAITS;
+    return n == -EINTR || goes_on(pending, n) ? PIER__ANEW : PIER__ENDED;
+}
+
 void pier__pending_done(struct pier__pending *pending, int64_t result)
 {
     if (pending->link) {
@@ -129,7 +153,7 @@ void pier__pending_done(struct pier__pending *pending, int64_t result)
         if (pending->next) pending->next->link = pending->link;
         pending->link = NULL;
     }
-    pending->result = result;
+    pending->result = pending->moved > 0 ? (int64_t)pending->moved : result;
     pending->done = true;
     pier__task_ready(pending->task);
 }
