@@ -19,6 +19,8 @@
 #define PIER_CONTAINER_OF(pointer, type, member) \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
+static inline size_t pier__at_most(size_t n, size_t most) { return n < most ? n : most; }
+
 /* The value of a hexadecimal digit, or -1. */
 static inline int pier__hex(char c)
 {

@@ -106,12 +106,7 @@ static ssize_t write_file(void *cookie, const char *buf, size_t size)
     int64_t err = enter(&use, file);
     if (err == 0) {
         err = pier__send_in_turn(&use, buf, size, /* flags= */ 0, &moved);
-        if (err == -EAGAIN)
-            pier__failure_begin("write on", err)->socket = file->s; /* it has a count to tell */
-        if (err < 0) {
-            pier__sock_failed("write on", file->s, &use, NULL, err);
-            pier__failure()->moved = moved;
-        }
+        if (err < 0) pier__sock_failed_after(moved, "write on", file->s, &use, NULL, err);
         pier__leave(&use);
     } else {
         pier__sock_failed("write on", file->s, NULL, NULL, err);

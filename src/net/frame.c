@@ -134,11 +134,10 @@ static int64_t read_in_turn(struct frame *frame)
 static void record(const struct frame *frame, int64_t code)
 {
     int s = frame->use.fd;
-    bool counts = frame->read != read_until;
-    if (code == -EAGAIN && counts)
-        pier__failure_begin(frame->verb, code)->socket = s; /* it has a count to tell */
-    pier__sock_failed(frame->verb, s, &frame->use, NULL, code);
-    if (counts) pier__failure()->moved = frame->moved;
+    if (frame->read == read_until) /* it has no count to tell */
+        pier__sock_failed(frame->verb, s, &frame->use, NULL, code);
+    else
+        pier__sock_failed_after(frame->moved, frame->verb, s, &frame->use, NULL, code);
 }
 
 static ssize_t perform(int s, struct frame *frame)

@@ -221,12 +221,7 @@ static int64_t enter_sendfile(int s, int file, off_t *offset, size_t size)
     if (n < 0) return n == s ? n : pier__sock_failed("send a file on", s, NULL, NULL, n);
     struct job job = {.use = &use, .file = file, .offset = offset, .left = size};
     n = send_file(&job);
-    if (n < 0) {
-        if (n == -EAGAIN)
-            pier__failure_begin("send a file on", n)->socket = s; /* it has a count to tell */
-        pier__sock_failed("send a file on", s, &use, NULL, n);
-        pier__failure()->moved = job.moved;
-    }
+    if (n < 0) pier__sock_failed_after(job.moved, "send a file on", s, &use, NULL, n);
     pier__leave(&use);
     return n < 0 ? n : (int64_t)job.moved;
 }

@@ -203,8 +203,7 @@ static size_t give(const struct receipt *receipt, pier_datagram *datagrams, size
         size_t fits = real < datagram->size ? real : datagram->size;
         if (fits > 0) memcpy(datagram->data, gro->bytes + gro->head, fits);
         came(receipt, datagram, real);
-        gro->head += real;
-        gro->left--;
+        drop_next(gro);
     }
     return given;
 }
@@ -220,8 +219,6 @@ static size_t segment_of(const struct msghdr *msg)
     }
     return length > 0 ? (size_t)length : 0;
 }
-
-static size_t at_most(size_t n, size_t most) { return n < most ? n : most; }
 
 /*
  * Receive a super-datagram, or a plain one; nothing is left of the one before. It is not received into the caller's
@@ -247,7 +244,7 @@ static int64_t pull(struct receipt *receipt)
         .with.msg_in = &msg};
     int64_t n = pier__remembered(entry, pier__await(&op));
     if (n < 0) return n;
-    gro->name.length = (socklen_t)at_most(msg.msg_namelen, sizeof gro->name.storage);
+    gro->name.length = (socklen_t)pier__at_most(msg.msg_namelen, sizeof gro->name.storage);
     gro->from_known = false;
     gro->control_length = msg.msg_controllen;
     gro->cut = msg.msg_flags & MSG_CTRUNC;
@@ -335,13 +332,13 @@ static size_t give_message(struct pier__gro *gro, struct msghdr *out)
 {
     size_t real = next_length(gro), moved = 0;
     for (size_t i = 0; i < out->msg_iovlen && moved < real; i++) {
-        size_t part = at_most(out->msg_iov[i].iov_len, real - moved);
+        size_t part = pier__at_most(out->msg_iov[i].iov_len, real - moved);
         if (part > 0) memcpy(out->msg_iov[i].iov_base, gro->bytes + gro->head + moved, part);
         moved += part;
     }
     out->msg_flags = moved < real ? MSG_TRUNC : 0;
     socklen_t room = out->msg_name ? out->msg_namelen : 0;
-    out->msg_namelen = (socklen_t)at_most(gro->name.length, room);
+    out->msg_namelen = (socklen_t)pier__at_most(gro->name.length, room);
     if (out->msg_namelen > 0) memcpy(out->msg_name, &gro->name.storage, out->msg_namelen);
     give_control(gro, out);
     return real;
@@ -361,7 +358,7 @@ int64_t pier__gro_recvmsg(const struct pier__use *use, struct msghdr *msg, int f
             room += msg->msg_iov[i].iov_len;
         }
         size_t real = give_message(gro, msg);
-        n = (int64_t)(flags & MSG_TRUNC ? real : at_most(real, room));
+        n = (int64_t)(flags & MSG_TRUNC ? real : pier__at_most(real, room));
         if (!(flags & MSG_PEEK))
             drop_next(gro);
         else if (!ours)

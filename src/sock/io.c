@@ -24,8 +24,6 @@
 /* A receive that reads ahead's buffer has no say in: it asks for other bytes than the next of the stream. */
 #define PAST_BUFFER (MSG_OOB | MSG_ERRQUEUE)
 
-static size_t at_most(size_t len) { return len < PIER__MOST ? len : PIER__MOST; }
-
 int64_t pier__recv_some(const struct pier__use *use, void *buf, size_t len, int flags,
     int64_t timeout, pier_time deadline)
 {
@@ -39,7 +37,7 @@ int64_t pier__recv_some(const struct pier__use *use, void *buf, size_t len, int 
         .life = entry ? &entry->life : NULL,
         .timeout = timeout,
         .deadline = deadline,
-        .with.in = {.buf = buf, .len = at_most(len)}};
+        .with.in = {.buf = buf, .len = pier__at_most(len, PIER__MOST)}};
     return pier__remembered(entry, pier__await(&op));
 }
 
@@ -52,7 +50,7 @@ int64_t pier__send_some(const struct pier__use *use, const void *buf, size_t len
         .life = use->entry ? &use->entry->life : NULL,
         .timeout = timeout,
         .deadline = deadline,
-        .with.out = {.buf = buf, .len = at_most(len)}};
+        .with.out = {.buf = buf, .len = pier__at_most(len, PIER__MOST)}};
     return pier__remembered(use->entry, pier__await(&op));
 }
 
@@ -82,7 +80,7 @@ int64_t pier__recv(const struct pier__use *use, void *buf, size_t len, int flags
     struct pier__op op = {.code = PIER_OP_RECV,
         .fd = use->fd,
         .flags = flags,
-        .with.in = {.buf = buf, .len = at_most(len)}};
+        .with.in = {.buf = buf, .len = pier__at_most(len, PIER__MOST)}};
     pier__limit(&op, use);
     if (PIER_UNLIKELY(special(use) & PIER__COALESCES && !(flags & PAST_BUFFER))) {
         struct iovec iov = {.iov_base = buf, .iov_len = len};
@@ -204,7 +202,7 @@ static int64_t recv_from(
         .fd = use->fd,
         .flags = flags,
         .with.in = {.buf = buf,
-            .len = at_most(len),
+            .len = pier__at_most(len, PIER__MOST),
             .addr = (struct sockaddr *)&from.storage,
             .addrlen = &from.length}};
     pier__limit(&op, use);
@@ -274,7 +272,7 @@ static int64_t enter_send(int s, const void *buf, size_t len, int flags)
         struct pier__op op = {.code = PIER_OP_SEND,
             .fd = s,
             .flags = flags,
-            .with.out = {.buf = buf, .len = at_most(len)}};
+            .with.out = {.buf = buf, .len = pier__at_most(len, PIER__MOST)}};
         pier__limit(&op, &use);
         n = pier__remembered(use.entry, pier__await(&op));
     }
@@ -355,12 +353,7 @@ static int64_t enter_sendall(int s, const void *buf, size_t len, int flags)
     }
     n = pier__check_buffer(buf, len);
     if (n == 0) n = pier__send_in_turn(&use, buf, len, flags, &moved);
-    if (n < 0) {
-        if (n == -EAGAIN)
-            pier__failure_begin("send all on", n)->socket = s; /* it has a count to tell */
-        pier__sock_failed("send all on", s, &use, NULL, n);
-        pier__failure()->moved = moved;
-    }
+    if (n < 0) pier__sock_failed_after(moved, "send all on", s, &use, NULL, n);
     pier__leave(&use);
     return n < 0 ? n : (int64_t)len;
 }
@@ -396,7 +389,7 @@ static int64_t send_to(
     int err = pier__addr_check(to);
     if (err < 0 && err != PIER_ENOADDR) return err;
     op.with.out.buf = buf;
-    op.with.out.len = at_most(len);
+    op.with.out.len = pier__at_most(len, PIER__MOST);
     op.with.out.addr = err == 0 ? &to->sa.any : NULL;
     op.with.out.addrlen = to->length;
     int64_t n = pier__remembered(entry, pier__await(&op));

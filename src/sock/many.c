@@ -25,8 +25,6 @@
 #define RECV "receive on"
 #define SEND "send on"
 
-static size_t at_most(size_t n, size_t most) { return n < most ? n : most; }
-
 /* May these be used at all? Streams have no datagrams. */
 static int check_kind(const struct pier__use *use)
 {
@@ -54,7 +52,7 @@ static void lay_out(struct mmsghdr *msgs, struct iovec *pieces, const pier_datag
         const pier_datagram *datagram = &datagrams[i];
         pier_addr *addr = datagram->addr;
         pieces[i] = (struct iovec){
-            .iov_base = datagram->data, .iov_len = at_most(datagram->size, PIER__MOST)};
+            .iov_base = datagram->data, .iov_len = pier__at_most(datagram->size, PIER__MOST)};
         msgs[i].msg_hdr = (struct msghdr){.msg_name = addr ? &addr->sa.storage : unwanted,
             .msg_namelen = sizeof *unwanted,
             .msg_iov = &pieces[i],
@@ -105,7 +103,7 @@ static int64_t recv_batch(
     struct mmsghdr msgs[BATCH];
     struct iovec pieces[BATCH];
     struct sockaddr_storage unwanted;
-    count = at_most(count, BATCH);
+    count = pier__at_most(count, BATCH);
     lay_out(msgs, pieces, datagrams, count, &unwanted);
     struct pier__op op = {.code = PIER_OP_RECVMMSG,
         .fd = use->fd,
@@ -243,7 +241,7 @@ static bool same_destination(
 static size_t run_length(struct sending *sending, size_t from, size_t pieces)
 {
     const pier_datagram *first = &sending->datagrams[from];
-    size_t most = at_most(at_most(sending->count - from, SEGMENTS), pieces);
+    size_t most = pier__at_most(pier__at_most(sending->count - from, SEGMENTS), pieces);
     size_t bytes = first->length, n = 1;
     if (first->length == 0 || first->length > sending->combined_most) return 1;
     for (bool shorter = false; n < most && !shorter; n++) {
@@ -260,7 +258,8 @@ static size_t run_length(struct sending *sending, size_t from, size_t pieces)
 static void add_pieces(struct outgoing *out, const pier_datagram *first, size_t n)
 {
     struct iovec *piece = &out->pieces[out->used];
-    *piece = (struct iovec){.iov_base = first->data, .iov_len = at_most(first->length, PIER__MOST)};
+    *piece = (struct iovec){
+        .iov_base = first->data, .iov_len = pier__at_most(first->length, PIER__MOST)};
     for (size_t i = 1; i < n; i++) {
         if (first[i].data == (char *)piece->iov_base + piece->iov_len)
             piece->iov_len += first[i].length;
@@ -425,12 +424,10 @@ static int check_datagrams(const pier_datagram *datagrams, size_t count)
 /* Tell how many have gone, and whom the next one was for. */
 static void record(const struct sending *sending, int64_t code)
 {
-    int s = sending->use->fd;
-    if (code == -EAGAIN) pier__failure_begin(SEND, code)->socket = s; /* it has a count to tell */
     const pier_addr *to = sending->count > 0 ? sending->datagrams[sending->sent].addr : NULL;
-    if (to && to->length == 0 && !to->pending) to = NULL;
-    pier__sock_failed(to ? "send to" : SEND, s, sending->use, to, code);
-    pier__failure()->moved = sending->sent;
+    if (code == -EAGAIN || (to && to->length == 0 && !to->pending)) to = NULL;
+    pier__sock_failed_after(
+        sending->sent, to ? "send to" : SEND, sending->use->fd, sending->use, to, code);
 }
 
 static int64_t enter_send_many(int s, const pier_datagram *datagrams, size_t count, int flags)

@@ -251,3 +251,12 @@ int64_t pier__sock_failed(
     }
     return code;
 }
+
+int64_t pier__sock_failed_after(size_t moved, const char *verb, int s, const struct pier__use *use,
+    const pier_addr *target, int64_t code)
+{
+    if (code == -EAGAIN) pier__failure_begin(verb, code)->socket = s;
+    pier__sock_failed(verb, s, use, target, code);
+    pier__failure()->moved = moved;
+    return code;
+}

@@ -205,4 +205,8 @@ int64_t pier__remembered(struct pier__entry *entry, int64_t code);
 int64_t pier__sock_failed(
     const char *verb, int s, const struct pier__use *use, const pier_addr *target, int64_t code);
 
+/* The same for a verb that has a count to tell, of bytes or datagrams; so -EAGAIN is recorded, too. */
+int64_t pier__sock_failed_after(size_t moved, const char *verb, int s, const struct pier__use *use,
+    const pier_addr *target, int64_t code);
+
 #endif
