@@ -43,12 +43,6 @@
     }                                                                                 \
     static void test_##sentence(void)
 
-/* Ends the test as skipped where waiting parks a task: ONLY_IN_THREADS("counts system calls"). */
-#define ONLY_IN_THREADS(reason)                           \
-    do {                                                  \
-        if (harness_in_task()) SKIP("in tasks: " reason); \
-    } while (0)
-
 /* Ends the test as skipped: SKIP("no IPv6 here"). */
 #define SKIP(reason) harness_skip(reason)
 

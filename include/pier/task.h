@@ -194,7 +194,6 @@ typedef struct pier_scope {
     pier_time deadline;       /**< When it ends. */
     struct pier_scope *outer; /**< The one around it. */
     bool expired;             /**< It has ended a call. */
-    uint64_t birth;           /**< The task's that entered it; 0: it is not entered. */
 } pier_scope;
 
 /**

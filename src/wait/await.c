@@ -11,15 +11,6 @@
 #define GUESS_MOST    8 /* calls saved that are remembered */
 #define PAUSE_LONGEST 5 /* the longest pause after wrong guesses, as a power of 2 */
 
-/*
- * Poll may call a descriptor ready whose call then says EAGAIN: another was faster, or a datagram turned out to be
- * damaged. From the second such lie on, a short nap is taken before it is asked again. What poll cannot tell at all is
- * not asked: an AF_UNIX datagram socket tells of its own queue, not of the receiver's, and nothing tells of
- * a Unix listener's. These are tried again after naps that grow longer.
- */
-#define FIRST_NAP (PIER_SECOND / 1000)
-#define LAST_NAP  (PIER_SECOND / 20)
-
 /* A wait in progress. */
 struct wait {
     struct pier__op *op;
@@ -62,9 +53,8 @@ static int64_t poll_once(struct wait *w)
     struct pollfd fds[2] = {{.fd = op->fd, .events = pier__op_events(op)}};
     pier_time until = w->limit;
     if (w->nap) {
-        pier_time nap =
-            pier__op_blind(op) ? FIRST_NAP << (w->lies < 8 ? w->lies - 2 : 6) : FIRST_NAP;
-        until = pier__earlier(until, pier__seam->now() + (nap < LAST_NAP ? nap : LAST_NAP));
+        int64_t nap = pier__op_nap(pier__op_blind(op) ? w->lies - 2 : 0);
+        until = pier__earlier(until, pier__seam->now() + nap);
         fds[0].fd = -1;
     }
     if (!op->life || pier__op_shutdown_wakes(op)) return pier__seam->poll(fds, 1, until);

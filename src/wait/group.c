@@ -84,7 +84,7 @@ static int wait_for_all(pier_group *group, struct pier__task *self)
     while (group->running > 0) {
         struct pier__place place;
         self->shielded = canceled < 0;
-        int code = pier__line_wait(&inside(group)->leaving, &place, "a group of tasks", PIER_NEVER);
+        int code = pier__line_wait(&inside(group)->leaving, &place, "a group of tasks");
         self->shielded = false;
         if (code == 0) continue;
         canceled = code;

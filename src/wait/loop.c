@@ -287,7 +287,7 @@ static void strike_off(struct pier__loop *loop)
 
 static int open_loop(struct pier__loop *loop, const char *backend)
 {
-    *loop = (struct pier__loop){.now = pier__seam->now(), .thread = pthread_self()};
+    *loop = (struct pier__loop){.now = pier__seam->now()};
     int fd = pier__seam->eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fd < 0) return fd;
     loop->eventfd = fd;
@@ -336,9 +336,9 @@ static int run_main(
     const pier_spawn_opts how = {
         .name = opts->name ? opts->name : "main", .stack_size = opts->stack_size, .detached = true};
     const struct pier__home home = {.loop = loop, .run = &run};
-    int err = pier__spawn(&home, fn, arg, &how, &loop->main);
+    int err = pier__spawn(&home, fn, arg, &how, &run.main);
     if (err < 0) return err;
-    run.main = loop->main->birth;
+    loop->main = run.main;
     return run_until_ended(loop, &run);
 }
 
@@ -364,18 +364,14 @@ static int run_child(
     struct pier__run run = {.waiter = self};
     const pier_spawn_opts how = {
         .name = opts->name, .stack_size = opts->stack_size, .detached = true};
-    struct pier__task *child;
     const struct pier__home home = {.loop = self->loop, .run = &run};
-    int err = pier__spawn(&home, fn, arg, &how, &child);
+    int err = pier__spawn(&home, fn, arg, &how, &run.main);
     if (err < 0) return err;
-    run.main = child->birth;
-    pier_task value = {child->number, child->birth};
     while (run.live > 0) {
         int code = pier__task_called_off(self);
         if (code < 0) {
             (void)pier__task_take_off(self, code);
-            struct pier__slot *slot = &self->loop->slots[value.number - 1];
-            if (slot->birth == value.birth && slot->task) pier__task_cancel(slot->task, code);
+            if (run.main) pier__task_cancel(run.main, code);
             self->shielded = true; /* an expired scope would be told for ever */
         }
         self->local = true;

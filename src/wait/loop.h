@@ -9,7 +9,6 @@
 #include "wait/timer.h"
 #include "wait/waker.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,7 +32,7 @@ struct pier__slot {
 struct pier__watch {
     uint64_t birth;              /* of the socket that is registered; 0: none */
     struct pier__pending *first; /* in the order of their coming */
-    uint8_t ready;               /* PIER__READABLE, PIER__WRITABLE: not yet seen to be otherwise */
+    uint8_t ready;               /* the directions that are not yet seen to be otherwise */
     bool ended;                  /* hung up or failed: always ready */
     bool bare;                   /* registered for one event, whatever it is */
 };
@@ -69,7 +68,6 @@ struct pier__loop {
     int eventfd;
     bool ask_hook;
 
-    pthread_t thread;
     bool dead; /* a fork left it to another process */
     bool stuck;
     struct pier__task *main;         /* of the outermost pier_run(); NULL: it has ended */

@@ -128,6 +128,12 @@ bool pier__op_goes_on(const struct pier__op *op)
     return family == AF_INET || family == AF_INET6;
 }
 
+int64_t pier__op_nap(unsigned before)
+{
+    int64_t nap = PIER_SECOND / 1000 << (before < 6 ? before : 6);
+    return nap < PIER_SECOND / 20 ? nap : PIER_SECOND / 20;
+}
+
 /* Does a result of 0 stand for something that would be lost? Descriptor 0, or those that came with an empty message. */
 static bool zero_counts(const struct pier__op *op)
 {

@@ -69,7 +69,6 @@ struct pier__op {
         struct { /* with one more element than count, for the wake descriptor */
             struct pollfd *fds;
             nfds_t count;
-            struct pier__life *const *lives; /* those of the descriptors, each or all NULL */
         } poll;
     } with;
 };
@@ -98,8 +97,14 @@ static inline bool pier__op_marked(const struct pier__op *op)
 /* Does the call itself, where it blocks, return when the descriptor is shut down? */
 bool pier__op_shutdown_wakes(const struct pier__op *op);
 
-/* Is it something that poll cannot tell? */
+/*
+ * Poll may call a descriptor ready whose call then says EAGAIN: another was faster, or a datagram turned out to be
+ * damaged. When such lies repeat themselves, a short nap is taken before it is asked again. What poll cannot tell at all is
+ * not asked: an AF_UNIX datagram socket tells of its own queue, not of the receiver's, and nothing tells of
+ * a Unix listener's. These are blind, and tried again after naps that grow longer, up to 50 ms.
+ */
 bool pier__op_blind(const struct pier__op *op);
+int64_t pier__op_nap(unsigned before); /* how long, in ns, after so many naps */
 
 /* An IP connect that a signal interrupts goes on, and must not be called again; in the other families it must be. */
 bool pier__op_goes_on(const struct pier__op *op);

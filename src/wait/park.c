@@ -7,10 +7,6 @@
 
 #include <errno.h>
 
-/* How long readiness that cannot be believed is not asked for: at first, and at the most. */
-#define FIRST_NAP (PIER_SECOND / 1000)
-#define LAST_NAP  (PIER_SECOND / 20)
-
 /* A wait in progress. */
 struct wait {
     struct pier__task *task;
@@ -54,10 +50,10 @@ static int64_t deliver(const struct wait *w)
     return w->taken ? pier__task_take_off(w->task, w->off) : w->off;
 }
 
-static void park(struct wait *w, const char *what, pier_time until)
+static void park(struct wait *w, pier_time until)
 {
     w->task->shielded = w->off < 0 || w->op->shielded;
-    pier__task_park(w->task, what, until);
+    pier__task_park(w->task, doing(w->op), until);
     w->task->shielded = false;
 }
 
@@ -92,7 +88,7 @@ static void finish(struct wait *w, struct pier__pending *parts, size_t count, si
         if (ended >= enough) return;
         int why = w->off < 0 ? 0 : reason(w);
         if (why == 0) {
-            park(w, doing(w->op), w->off < 0 ? PIER_NEVER : w->limit);
+            park(w, w->off < 0 ? PIER_NEVER : w->limit);
             if (w->op->code == PIER_OP_POLL && w->task->waker.woken) return;
             continue;
         }
@@ -104,18 +100,17 @@ static void finish(struct wait *w, struct pier__pending *parts, size_t count, si
     }
 }
 
-/* Readiness tells nothing here, or has lied: wait a little. 0, or why there is no more waiting. */
-static int nap(struct wait *w, unsigned times)
+/*
+ * Readiness tells nothing here, or has lied: wait a little. Meanwhile the operation is in no backend's hands, so closing must
+ * wake the task itself. 0, or why there is no more waiting.
+ */
+static int nap(struct wait *w, unsigned before)
 {
-    pier_time length = FIRST_NAP << (times < 6 ? times : 6);
-    if (length > LAST_NAP) length = LAST_NAP;
-    pier_time until = pier__point(pier__seam->now(), length);
+    pier_time until = pier__point(pier__seam->now(), pier__op_nap(before));
     struct pier__waiter waiter = {.waker = &w->task->waker};
-    if (w->op->life)
-        pier__life_watch(
-            w->op->life, &waiter); /* it is in no backend's hands: closing must wake it */
+    if (w->op->life) pier__life_watch(w->op->life, &waiter);
     while ((w->off = reason(w)) == 0 && pier__seam->now() < until) {
-        park(w, doing(w->op), pier__earlier(until, w->limit));
+        park(w, pier__earlier(until, w->limit));
     }
     if (w->op->life) pier__life_unwatch(&waiter);
     w->task->waker.woken = false;
@@ -189,12 +184,9 @@ static int64_t poll_parts(struct wait *w, struct pier__pending *parts)
     w->task->pending_count = count;
     for (size_t i = 0; i < count; i++) {
         const struct pollfd *fd = &op->with.poll.fds[i];
-        struct pier__life *const *lives = op->with.poll.lives;
         parts[i] = (struct pier__pending){.op = op,
             .fd = fd->fd,
-            .life = lives                          ? lives[i]
-                    : op->life && fd->fd == op->fd ? op->life
-                                                   : NULL,
+            .life = fd->fd == op->fd ? op->life : NULL,
             .events = fd->events,
             .done = fd->fd < 0,
             .result = -ECANCELED};

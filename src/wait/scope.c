@@ -31,7 +31,7 @@ static int enter(pier_scope *scope, pier_time deadline)
     if (deadline < 0) return -EINVAL;
     if (!self) return PIER_ENOTASK;
     if (is_entered(self, scope)) return -EINVAL;
-    *scope = (pier_scope){.deadline = deadline, .outer = self->scope, .birth = self->birth};
+    *scope = (pier_scope){.deadline = deadline, .outer = self->scope};
     self->scope = scope;
     self->scopes_deadline = pier__earlier(self->scopes_deadline, deadline);
     return 0;
@@ -49,6 +49,5 @@ int pier_scope_leave(pier_scope *scope)
     if (err < 0) return (int)pier__failed("leave a scope", NULL, err);
     self->scope = scope->outer;
     find_earliest(self);
-    scope->birth = 0;
     return scope->expired ? (int)pier__failed("end in time", NULL, -ETIME) : 0;
 }

@@ -116,40 +116,35 @@ static void remove_place(struct pier__line *line, struct pier__place *place)
     if (line->last == place) line->last = before;
 }
 
-int pier__line_wait(
-    struct pier__line *line, struct pier__place *place, const char *doing, pier_time deadline)
+int pier__line_wait(struct pier__line *line, struct pier__place *place, const char *doing)
 {
     struct pier__task *task = pier__task_here();
     *place = (struct pier__place){.task = task};
     append(line, place);
     while (!place->called) {
         int code = task->shielded ? 0 : pier__task_called_off(task);
-        if (code == 0 && deadline != PIER_NEVER && pier__seam->now() >= deadline) {
-            remove_place(line, place);
-            return -ETIME;
-        }
         if (code < 0) {
             remove_place(line, place);
             return pier__task_take_off(task, code);
         }
         task->local = true;
-        pier__task_park(task, doing, deadline);
+        pier__task_park(task, doing, PIER_NEVER);
         task->local = false;
     }
     return 0;
 }
 
-struct pier__task *pier__line_call(struct pier__line *line, int64_t value)
+bool pier__line_call(struct pier__line *line, int64_t value)
 {
     struct pier__place *place = line->first;
-    if (!place) return NULL;
+    if (!place) return false;
     line->first = place->next;
     if (!line->first) line->last = NULL;
     struct pier__task *task = place->task;
     place->value = value;
     place->called = true; /* and from now on it may be gone */
     pier__task_ready(task);
-    return task;
+    return true;
 }
 
 /* A free slot's number, or -ENOMEM. */
@@ -312,7 +307,10 @@ void pier__task_reap(struct pier__task *task)
     if (task->entered) orphan(task);
     if (task->group) pier__group_lost(task, task->result);
     if (task == loop->main) loop->main = NULL;
-    if (task->birth == run->main) run->result = task->result;
+    if (task == run->main) {
+        run->result = task->result;
+        run->main = NULL;
+    }
     if (--run->live == 0 && run->waiter) pier__task_ready(run->waiter);
     *task->link = task->next;
     if (task->next) task->next->link = task->link;
@@ -378,7 +376,7 @@ static int join(pier_task task, int *out_result)
     int result = slot->result;
     if (slot->task) {
         struct pier__place place;
-        int err = pier__line_wait(&slot->task->joiners, &place, "a task", PIER_NEVER);
+        int err = pier__line_wait(&slot->task->joiners, &place, "a task");
         if (err < 0) return err;
         result = (int)place.value;
     } else {

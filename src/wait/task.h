@@ -32,7 +32,7 @@ enum pier__task_state { PIER__TASK_READY, PIER__TASK_RUNNING, PIER__TASK_PARKED,
 struct pier__run {
     size_t live;               /* tasks */
     int result;                /* of the main task */
-    uint64_t main;             /* its birth */
+    struct pier__task *main;   /* NULL: it has ended */
     struct pier__task *waiter; /* of a run inside a loop: who waits for it */
 };
 
@@ -108,14 +108,13 @@ int pier__task_called_off(struct pier__task *task);
 int pier__task_take_off(struct pier__task *task, int code);
 
 /*
- * Wait in a line until called: 0 and the value in place->value; -ETIME; or what pier__task_called_off() says, taken. The
- * caller gives the place.
+ * Wait in a line until called: 0 and the value in place->value; or what pier__task_called_off() says, taken. The caller gives
+ * the place.
  */
-int pier__line_wait(
-    struct pier__line *line, struct pier__place *place, const char *doing, pier_time deadline);
+int pier__line_wait(struct pier__line *line, struct pier__place *place, const char *doing);
 
-/* Call the first of a line, which takes it out, with a value for it: its task, or NULL. */
-struct pier__task *pier__line_call(struct pier__line *line, int64_t value);
+/* Call the first of a line, which takes it out, with a value for it. False: nobody waits. */
+bool pier__line_call(struct pier__line *line, int64_t value);
 
 /* What a new task belongs to. */
 struct pier__home {
