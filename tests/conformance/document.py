@@ -37,6 +37,8 @@ that does not answer.
 - `tests/conformance/fuzz.py`: random arguments into every function and method, against stock.
 - `tests/conformance/shim.py`: pier's C versions of what `socket.py` adds (create_connection,
   create_server, sendfile, send_fds, recv_fds, getfqdn, has_dualstack_ipv6) under CPython's tests for them.
+- `test_socket-epoll`, `test_socket-uring`: `test_socket` once more, each thread of it the main task of
+  a loop on that backend, so that every call that waits parks a task.
 - `test_socket` once more with the module and the library under AddressSanitizer and UBSan.
 
 ## Repeat it
