@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * serve_greeter [PORT]: the greeting server for many clients at once, each in a thread of its
+ * serve_greeter [PORT]: the greeting server for many clients at once, each in a task of its
  * own. On Ctrl-C it takes no more of them, gives those that are here five seconds, and says how
  * many there were.
  */

@@ -326,6 +326,8 @@ static pier_time fault_now(void) { return SYSTEM.now(); }
 
 static int fault_thread_name(const char *name) { return SYSTEM.thread_name(name); }
 
+static int fault_cpu_count(void) { return SYSTEM.cpu_count(); }
+
 static void fault_forget_resolver(void) { SYSTEM.forget_resolver(); }
 
 static int fault_raise(int signal) { return SYSTEM.raise(signal); }
@@ -468,6 +470,7 @@ const struct pier__seam fault_seam = {
     .if_freenameindex = if_freenameindex,
     .now = fault_now,
     .thread_name = fault_thread_name,
+    .cpu_count = fault_cpu_count,
     .forget_resolver = fault_forget_resolver,
     .sigaction = fault_sigaction,
     .sigaltstack = fault_sigaltstack,

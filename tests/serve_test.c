@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/bits.h"
 #include "base/seam.h"
 #include "harness.h"
 
@@ -10,6 +11,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -26,6 +28,22 @@ struct server {
     atomic_int ready, release; /* for handlers to meet the test */
     pthread_t thread;
 };
+
+/* What runs the handlers in this run of the test; see pier_serve_opts.backend. */
+static const char *crew;
+
+/* A test that is run with each of them. */
+#define ON_EACH(sentence)                                                \
+    static void on_##sentence(void);                                     \
+    TEST(sentence)                                                       \
+    {                                                                    \
+        static const char *const crews[] = {"thread", "epoll", "uring"}; \
+        for (size_t i = 0; i < PIER_COUNT(crews); i++) {                 \
+            crew = crews[i];                                             \
+            on_##sentence();                                             \
+        }                                                                \
+    }                                                                    \
+    static void on_##sentence(void)
 
 /* When something went wrong, a test shall fail and not hang; no machine is as slow as this. */
 #define PATIENCE (TEST_LIMIT / 2)
@@ -45,6 +63,7 @@ static uint64_t now(const uint64_t *number) { return __atomic_load_n(number, __A
 static void *serve(void *arg)
 {
     struct server *server = arg;
+    server->opts.backend = crew;
     return (void *)(intptr_t)pier_serve(server->listener, server->handler, server, &server->opts);
 }
 
@@ -98,7 +117,7 @@ static void greet(int client, void *arg)
     assert_int_equal(pier_sendall(client, "Thank you for connecting", 24, 0), 24);
 }
 
-TEST(each_client_is_served_and_closed_after_its_handler)
+ON_EACH(each_client_is_served_and_closed_after_its_handler)
 {
     struct server server = {.handler = greet};
     start(&server);
@@ -112,33 +131,22 @@ TEST(each_client_is_served_and_closed_after_its_handler)
     assert_true(server.counts.peak >= 1);
 }
 
-static pthread_mutex_t release_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t released = PTHREAD_COND_INITIALIZER;
+static void let_go(struct server *server) { atomic_store(&server->release, 1); }
 
-static void let_go(struct server *server)
-{
-    pthread_mutex_lock(&release_lock);
-    atomic_store(&server->release, 1);
-    pthread_cond_broadcast(&released);
-    pthread_mutex_unlock(&release_lock);
-}
+/* Let others run meanwhile, on whatever this handler runs. */
+static void pause_in_handler(void) { assert_int_equal(pier_sleep(0.001), 0); }
 
-/*
- * Say that it is there, then wait until the test lets it go: asleep, since hundreds of threads that
- * look again and again leave no time for the one that is to let them go.
- */
+/* Say that it is there, then wait until the test lets it go. */
 static void linger(int client, void *arg)
 {
     struct server *server = arg;
     atomic_fetch_add(&server->ready, 1);
-    pthread_mutex_lock(&release_lock);
     while (!atomic_load(&server->release))
-        pthread_cond_wait(&released, &release_lock);
-    pthread_mutex_unlock(&release_lock);
+        pause_in_handler();
     greet(client, arg);
 }
 
-TEST(at_the_limit_of_clients_accept_waits)
+ON_EACH(at_the_limit_of_clients_accept_waits)
 {
     struct server server = {.handler = linger, .opts.max_clients = 2};
     start(&server);
@@ -157,7 +165,7 @@ TEST(at_the_limit_of_clients_accept_waits)
     assert_int_equal(server.counts.peak, 2);
 }
 
-TEST(stop_serves_the_clients_that_are_queued)
+ON_EACH(stop_serves_the_clients_that_are_queued)
 {
     struct server server = {.handler = linger, .opts.max_clients = 1};
     start(&server);
@@ -183,7 +191,7 @@ static void receive_for_ever(int client, void *arg)
     assert_int_equal(pier_recv_exactly(client, &byte, 1), -ECANCELED);
 }
 
-TEST(at_the_end_of_the_drain_the_calls_of_clients_are_canceled)
+ON_EACH(at_the_end_of_the_drain_the_calls_of_clients_are_canceled)
 {
     struct server server = {.handler = receive_for_ever};
     start(&server);
@@ -203,7 +211,7 @@ TEST(at_the_end_of_the_drain_the_calls_of_clients_are_canceled)
     }
 }
 
-TEST(a_second_stop_shortens_the_drain_and_never_lengthens_it)
+ON_EACH(a_second_stop_shortens_the_drain_and_never_lengthens_it)
 {
     struct server server = {.handler = receive_for_ever};
     start(&server);
@@ -228,7 +236,7 @@ static void close_early(int client, void *arg)
     assert_int_equal(pier_close(again), 0);
 }
 
-TEST(a_handler_may_close_its_client)
+ON_EACH(a_handler_may_close_its_client)
 {
     struct server server = {.handler = close_early};
     start(&server);
@@ -246,7 +254,7 @@ static void take_away(int client, void *arg)
     atomic_store(&detached, pier_detach(client));
 }
 
-TEST(a_handler_may_detach_its_client)
+ON_EACH(a_handler_may_detach_its_client)
 {
     struct server server = {.handler = take_away};
     atomic_store(&detached, -1);
@@ -274,7 +282,7 @@ static void on_signal(int signal)
     stopped = pier_stop(to_stop, 1) == 0;
 }
 
-TEST(a_signal_handler_may_stop_it)
+ON_EACH(a_signal_handler_may_stop_it)
 {
     struct server server = {.handler = greet};
     start(&server);
@@ -286,7 +294,7 @@ TEST(a_signal_handler_may_stop_it)
     assert_true(stopped);
 }
 
-TEST(closing_the_listener_ends_it)
+ON_EACH(closing_the_listener_ends_it)
 {
     struct server server = {.handler = greet};
     start(&server);
@@ -311,7 +319,13 @@ TEST(bad_arguments_are_named)
     s = pier_create_server("127.0.0.1:0", NULL);
     assert_int_equal(pier_serve(s, NULL, NULL, NULL), -EINVAL);
     assert_int_equal(pier_serve(s, nobody, NULL, &(pier_serve_opts){.reserved = {1}}), -EINVAL);
-    assert_int_equal(pier_serve(s, nobody, NULL, &(pier_serve_opts){.stack_size = 1}), -EINVAL);
+    assert_int_equal(
+        pier_serve(s, nobody, NULL, &(pier_serve_opts){.backend = "thread", .stack_size = 1}),
+        -EINVAL);
+    assert_int_equal(pier_serve(s, nobody, NULL, &(pier_serve_opts){.backend = "kqueue"}), -EINVAL);
+    assert_int_equal(pier_serve(s, nobody, NULL, &(pier_serve_opts){.workers = 100000}), -EINVAL);
+    assert_int_equal(
+        pier_serve(s, nobody, NULL, &(pier_serve_opts){.stack_size = (size_t)1 << 40}), -EINVAL);
     assert_int_equal(pier_stop(s, 0), -ESRCH);
     assert_int_equal(pier_stop(s, -1), -EINVAL);
     assert_int_equal(pier_stop(s, (double)NAN), -EINVAL);
@@ -319,12 +333,13 @@ TEST(bad_arguments_are_named)
     assert_int_equal(pier_close(s), 0);
 }
 
-TEST(a_listener_is_served_once_at_a_time)
+ON_EACH(a_listener_is_served_once_at_a_time)
 {
     struct server server = {.handler = greet};
     start(&server);
     expect_greeting(dial(&server));
-    assert_int_equal(pier_serve(server.listener, greet, NULL, NULL), -EBUSY);
+    assert_int_equal(
+        pier_serve(server.listener, greet, NULL, &(pier_serve_opts){.backend = crew}), -EBUSY);
     stop(&server, 1);
     assert_int_equal((int)(intptr_t)test_join(server.thread), 0);
     server.thread = test_thread(serve, &server); /* and again afterwards */
@@ -333,18 +348,19 @@ TEST(a_listener_is_served_once_at_a_time)
     assert_int_equal(join(&server), 0);
 }
 
-TEST(a_deadline_of_the_listener_ends_it)
+ON_EACH(a_deadline_of_the_listener_ends_it)
 {
     struct server server = {.handler = greet};
     server.listener = pier_create_server("127.0.0.1:0", NULL);
     pier_time due = pier_after(0.05);
     assert_int_equal(pier_setdeadline(server.listener, due), 0);
-    assert_int_equal(pier_serve(server.listener, greet, NULL, NULL), -ETIME);
+    assert_int_equal(
+        pier_serve(server.listener, greet, NULL, &(pier_serve_opts){.backend = crew}), -ETIME);
     assert_true(pier_now() >= due);
     assert_int_equal(pier_close(server.listener), 0);
 }
 
-TEST(without_descriptors_it_pauses_and_goes_on)
+ON_EACH(without_descriptors_it_pauses_and_goes_on)
 {
     struct server server = {.handler = greet};
     int clients[8];
@@ -386,7 +402,7 @@ static void *storm(void *arg)
     return NULL;
 }
 
-TEST(stopping_in_a_storm_of_clients_loses_no_handler)
+ON_EACH(stopping_in_a_storm_of_clients_loses_no_handler)
 {
     struct server server = {.handler = greet, .opts.max_clients = 8};
     start(&server);
@@ -402,7 +418,7 @@ TEST(stopping_in_a_storm_of_clients_loses_no_handler)
         test_join(threads[i]);
 }
 
-TEST(hundreds_of_clients_are_served_at_once)
+ON_EACH(hundreds_of_clients_are_served_at_once)
 {
     enum { MANY = 300 };
     struct server server = {.handler = linger};
@@ -421,7 +437,7 @@ TEST(hundreds_of_clients_are_served_at_once)
     assert_int_equal(server.counts.canceled, 0);
 }
 
-TEST(a_unix_listener_is_served_and_drained)
+ON_EACH(a_unix_listener_is_served_and_drained)
 {
     char text[600];
     (void)snprintf(text, sizeof text, "unix:%s", test_path("x.sock"));
@@ -463,12 +479,12 @@ static void *keep_dialling(void *arg)
 
 static void greet_slowly(int client, void *arg)
 {
-    test_sleep(0.005);
     (void)arg;
+    (void)pier_sleep(0.005);
     (void)pier_sendall(client, "Thank you for connecting", 24, 0);
 }
 
-TEST(stop_does_not_wait_for_clients_that_keep_coming)
+ON_EACH(stop_does_not_wait_for_clients_that_keep_coming)
 {
     struct server server = {.handler = greet_slowly, .opts.max_clients = 2};
     struct flood flood = {.server = &server};
@@ -486,7 +502,7 @@ TEST(stop_does_not_wait_for_clients_that_keep_coming)
         test_join(threads[i]);
 }
 
-TEST(a_drain_of_nothing_serves_nobody_who_is_queued)
+ON_EACH(a_drain_of_nothing_serves_nobody_who_is_queued)
 {
     struct server server = {.handler = receive_for_ever, .opts.max_clients = 1};
     start(&server);
@@ -501,7 +517,7 @@ TEST(a_drain_of_nothing_serves_nobody_who_is_queued)
         pier_close(s[i]);
 }
 
-TEST(stop_and_close_in_one_breath_is_no_failure)
+ON_EACH(stop_and_close_in_one_breath_is_no_failure)
 {
     for (int i = 0; i < 20; i++) {
         struct server server = {.handler = greet};
@@ -513,7 +529,7 @@ TEST(stop_and_close_in_one_breath_is_no_failure)
     }
 }
 
-TEST(a_closed_listener_lets_its_clients_finish)
+ON_EACH(a_closed_listener_lets_its_clients_finish)
 {
     struct server server = {.handler = linger};
     start(&server);
@@ -536,6 +552,7 @@ static void leave_the_thread(int client, void *arg)
 TEST(a_handler_may_end_its_thread)
 {
     struct server server = {.handler = leave_the_thread};
+    crew = "thread";
     start(&server);
     for (int i = 0; i < 10; i++)
         expect_greeting(dial(&server));
@@ -555,7 +572,7 @@ static void fork_and_return(int client, void *arg)
     greet(client, arg);
 }
 
-TEST(a_handler_may_fork)
+ON_EACH(a_handler_may_fork)
 {
     struct server server = {.handler = fork_and_return};
     start(&server);
@@ -574,7 +591,7 @@ static void close_and_reopen(int client, void *arg)
     assert_int_equal(pier_socketpair(AF_UNIX, SOCK_STREAM, 0, other), 0);
     atomic_fetch_add(&server->ready, 1);
     while (!atomic_load(&server->release))
-        test_sleep(0.001);
+        (void)pier_sleep(0.001); /* which the end of the drain cancels in a task */
     char byte;
     assert_int_equal(pier_send(other[0], "x", 1, 0), 1);
     assert_int_equal(pier_recv(other[1], &byte, 1, 0), 1);
@@ -584,7 +601,7 @@ static void close_and_reopen(int client, void *arg)
     assert_int_equal(pier_close(other[1]), 0);
 }
 
-TEST(the_end_of_the_drain_spares_a_number_that_is_somebody_elses)
+ON_EACH(the_end_of_the_drain_spares_a_number_that_is_somebody_elses)
 {
     struct server server = {.handler = close_and_reopen};
     start(&server);
@@ -608,6 +625,7 @@ TEST(a_client_for_whom_there_is_no_thread_is_turned_away_and_counted)
 {
     struct server server = {.handler = greet};
     struct pier__seam seam = pier__seam_system;
+    crew = "thread";
     seam.thread = no_thread;
     pier__seam = &seam; /* which the server's thread will use, too */
     start(&server);
@@ -636,11 +654,12 @@ static int accept_badly(int fd, struct sockaddr *addr, socklen_t *len, int flags
     return pier__seam_system.accept4(fd, addr, len, flags);
 }
 
-TEST(what_accept_may_say_of_a_client_does_not_end_the_server)
+ON_EACH(what_accept_may_say_of_a_client_does_not_end_the_server)
 {
     struct server server = {.handler = greet};
     struct pier__seam seam = pier__seam_system;
     seam.accept4 = accept_badly;
+    atomic_store(&refusals, 0);
     pier__seam = &seam;
     start(&server);
     expect_greeting(dial(&server));
@@ -671,7 +690,7 @@ static void *serve_with_hook(void *arg)
     return serve(arg);
 }
 
-TEST(the_hook_ends_it_and_cancels_its_clients)
+ON_EACH(the_hook_ends_it_and_cancels_its_clients)
 {
     struct server server = {.handler = receive_for_ever};
     struct sigaction action = {.sa_handler = on_alarm};
@@ -692,7 +711,7 @@ TEST(the_hook_ends_it_and_cancels_its_clients)
     pier_close(s);
 }
 
-TEST(signals_alone_do_not_end_it)
+ON_EACH(signals_alone_do_not_end_it)
 {
     struct server server = {.handler = greet};
     struct sigaction action = {.sa_handler = on_alarm};
@@ -708,7 +727,7 @@ TEST(signals_alone_do_not_end_it)
     assert_int_equal(server.counts.accepted, 50);
 }
 
-TEST(the_time_out_of_the_listener_does_not_end_it)
+ON_EACH(the_time_out_of_the_listener_does_not_end_it)
 {
     struct server server = {.handler = greet};
     pier_setdefaulttimeout(0.02);
@@ -733,7 +752,7 @@ static void *stop_often(void *arg)
     return NULL;
 }
 
-TEST(many_threads_may_stop_it)
+ON_EACH(many_threads_may_stop_it)
 {
     for (int round = 0; round < 20; round++) {
         struct server server = {.handler = greet};
@@ -757,7 +776,21 @@ static void tell_who(int client, void *arg)
     (void)pier_sendall(client, *(char *)arg == 'a' ? "a" : "b", 1, 0);
 }
 
-TEST(two_processes_serve_one_listener_and_one_of_them_may_stop)
+/* Again and again, for it may not yet serve when it is told the first time. */
+static void stop_process(pid_t child)
+{
+    int status;
+    pid_t ended;
+    do {
+        assert_int_equal(kill(child, SIGTERM), 0);
+        test_sleep(0.01);
+        ended = waitpid(child, &status, WNOHANG);
+    } while (ended == 0);
+    assert_int_equal(ended, child);
+    assert_int_equal(status, 0);
+}
+
+ON_EACH(two_processes_serve_one_listener_and_one_of_them_may_stop)
 {
     int listener = pier_create_server("127.0.0.1:0", NULL);
     pier_addr at;
@@ -769,7 +802,8 @@ TEST(two_processes_serve_one_listener_and_one_of_them_may_stop)
         to_stop = listener;
         signal(SIGTERM, on_signal);
         char name = i ? 'b' : 'a';
-        _exit(pier_serve(listener, tell_who, &name, NULL) == 0 ? 0 : 1);
+        _exit(pier_serve(listener, tell_who, &name, &(pier_serve_opts){.backend = crew}) == 0 ? 0
+                                                                                              : 1);
     }
     assert_int_equal(pier_close(listener), 0);
     for (int round = 0; round < 2; round++) {
@@ -784,15 +818,290 @@ TEST(two_processes_serve_one_listener_and_one_of_them_may_stop)
             pier_close(s);
         }
         if (round == 1) break;
-        int status;
-        assert_int_equal(kill(children[0], SIGTERM), 0);
-        assert_int_equal(waitpid(children[0], &status, 0), children[0]);
-        assert_int_equal(status, 0);
+        stop_process(children[0]);
     }
     assert_int_equal(served_by[0], 0);
     assert_int_equal(served_by[1], 40);
-    int status;
-    assert_int_equal(kill(children[1], SIGTERM), 0);
-    assert_int_equal(waitpid(children[1], &status, 0), children[1]);
-    assert_int_equal(status, 0);
+    stop_process(children[1]);
+}
+
+/* Tasks. */
+
+static _Atomic pthread_t seen_thread[2];
+static atomic_int seen[2];
+
+/* Count the clients of either of two threads. */
+static void tell_the_thread(int client, void *arg)
+{
+    pthread_t nobody = 0, self = pthread_self();
+    for (int i = 0; i < 2; i++) {
+        nobody = 0;
+        if (atomic_compare_exchange_strong(&seen_thread[i], &nobody, self) || nobody == self) {
+            atomic_fetch_add(&seen[i], 1);
+            break;
+        }
+    }
+    linger(client, arg);
+}
+
+TEST(clients_are_spread_evenly_over_the_workers)
+{
+    static const char *const backends[] = {"epoll", "uring"};
+    if (harness_in_task()) SKIP("a server in a task has one worker");
+    for (size_t b = 0; b < 2; b++) {
+        struct server server = {.handler = tell_the_thread, .opts.workers = 2};
+        crew = backends[b];
+        for (int i = 0; i < 2; i++) {
+            atomic_store(&seen_thread[i], 0);
+            atomic_store(&seen[i], 0);
+        }
+        start(&server);
+        int s[20];
+        for (int i = 0; i < 20; i++)
+            s[i] = dial(&server);
+        WAIT_UNTIL(atomic_load(&server.ready) == 20);
+        assert_int_equal(atomic_load(&seen[0]), 10);
+        assert_int_equal(atomic_load(&seen[1]), 10);
+        let_go(&server);
+        for (int i = 0; i < 20; i++)
+            expect_greeting(s[i]);
+        stop(&server, 5);
+        assert_int_equal(join(&server), 0);
+    }
+}
+
+static void sleep_for_ever(int client, void *arg)
+{
+    struct server *server = arg;
+    char byte;
+    atomic_fetch_add(&server->ready, 1);
+    assert_int_equal(pier_sleep(1e9), -ECANCELED);
+    assert_int_equal(pier_recv(client, &byte, 1, 0), -ECANCELED);
+}
+
+TEST(the_end_of_the_drain_reaches_a_handler_that_waits_for_something_else)
+{
+    for (size_t i = 0; i < 2; i++) {
+        struct server server = {.handler = sleep_for_ever};
+        crew = i ? "uring" : "epoll";
+        start(&server);
+        int s[4];
+        for (int k = 0; k < 4; k++)
+            s[k] = dial(&server);
+        WAIT_UNTIL(atomic_load(&server.ready) == 4);
+        stop(&server, 0);
+        assert_int_equal(join(&server), 0);
+        assert_int_equal(server.counts.canceled, 4);
+        for (int k = 0; k < 4; k++)
+            pier_close(s[k]);
+    }
+}
+
+/* A server in a task, beside its clients in the same loop. */
+struct inside {
+    struct server server;
+    pthread_t thread;
+    int result;
+};
+
+static void greet_here(int client, void *arg)
+{
+    struct inside *inside = arg;
+    assert_true(pthread_equal(pthread_self(), inside->thread));
+    greet(client, arg);
+}
+
+static int serve_in_task(void *arg)
+{
+    struct inside *inside = arg;
+    inside->result =
+        pier_serve(inside->server.listener, inside->server.handler, inside, &inside->server.opts);
+    return 0;
+}
+
+static int dial_and_stop(void *arg)
+{
+    struct inside *inside = arg;
+    for (int i = 0; i < 10; i++)
+        expect_greeting(dial(&inside->server));
+    assert_int_equal(pier_stop(inside->server.listener, 1), 0);
+    return 0;
+}
+
+static int serve_and_dial(void *arg)
+{
+    struct inside *inside = arg;
+    inside->thread = pthread_self();
+    pier_spawn(serve_in_task, inside, &(pier_spawn_opts){.detached = true});
+    return dial_and_stop(inside);
+}
+
+static void listen_inside(struct inside *inside)
+{
+    inside->server.listener = pier_create_server("127.0.0.1:0", NULL);
+    assert_int_equal(pier_getsockname(inside->server.listener, &inside->server.at), 0);
+    inside->server.opts.counts = &inside->server.counts;
+}
+
+/* Run the main task on each backend. */
+static void run_inside(int (*main)(void *arg), void (*handler)(int client, void *arg), int result)
+{
+    for (size_t i = 0; i < 2; i++) {
+        struct inside inside = {.server.handler = handler};
+        pier_run_opts opts = {.backend = i ? "uring" : "epoll", .stack_size = (size_t)1 << 18};
+        listen_inside(&inside);
+        assert_int_equal(pier_run(main, &inside, &opts), 0);
+        assert_int_equal(inside.result, result);
+        assert_int_equal(now(&inside.server.counts.active), 0);
+        assert_int_equal(pier_close(inside.server.listener), 0);
+    }
+}
+
+TEST(in_a_task_it_serves_in_that_loop) { run_inside(serve_and_dial, greet_here, 0); }
+
+static void wait_in_vain(int client, void *arg)
+{
+    struct inside *inside = arg;
+    char byte;
+    atomic_fetch_add(&inside->server.ready, 1);
+    assert_int_equal(pier_recv(client, &byte, 1, 0), -ECANCELED);
+}
+
+static int serve_and_cancel(void *arg)
+{
+    struct inside *inside = arg;
+    pier_task server = pier_spawn(serve_in_task, inside, NULL);
+    int s[3];
+    for (int i = 0; i < 3; i++)
+        s[i] = dial(&inside->server);
+    while (atomic_load(&inside->server.ready) < 3)
+        assert_int_equal(pier_sleep(0.001), 0);
+    assert_int_equal(pier_cancel(server), 0);
+    assert_int_equal(pier_join(server, NULL), 0);
+    for (int i = 0; i < 3; i++)
+        pier_close(s[i]);
+    return 0;
+}
+
+TEST(a_cancel_of_the_task_that_serves_cancels_its_clients)
+{
+    run_inside(serve_and_cancel, wait_in_vain, -ECANCELED);
+}
+
+static int serve_in_scope(void *arg)
+{
+    struct inside *inside = arg;
+    pier_scope scope = {0};
+    assert_int_equal(pier_scope_enter(&scope, pier_after(0.05)), 0);
+    int s = dial(&inside->server);
+    serve_in_task(inside);
+    assert_int_equal(pier_scope_leave(&scope), -ETIME);
+    return pier_close(s);
+}
+
+TEST(the_scope_of_the_task_that_serves_ends_it)
+{
+    run_inside(serve_in_scope, wait_in_vain, -ECANCELED);
+}
+
+static int map_nothing(size_t size, int protection, int flags, int fd, off_t offset, void **out)
+{
+    (void)size, (void)protection, (void)flags, (void)fd, (void)offset, (void)out;
+    return -ENOMEM;
+}
+
+static _Thread_local struct pier__seam narrow;
+
+static void keep_the_rest_away(int client, void *arg)
+{
+    narrow = *pier__seam;
+    narrow.mmap = map_nothing;
+    pier__seam = &narrow; /* of this loop's thread */
+    linger(client, arg);
+}
+
+TEST(a_client_for_whom_there_is_no_stack_is_turned_away_and_counted)
+{
+    enum { MANY = 6 };
+    for (size_t i = 0; i < 2; i++) {
+        struct server server = {.handler = keep_the_rest_away,
+            .opts = {.workers = 1, .stack_size = (size_t)1 << 30}}; /* few lie in one mapping */
+        crew = i ? "uring" : "epoll";
+        start(&server);
+        int s[MANY], served = 0;
+        for (int k = 0; k < MANY; k++) {
+            s[k] = dial(&server);
+            WAIT_UNTIL(atomic_load(&server.ready) > 0); /* the first one closes the door */
+        }
+        WAIT_UNTIL(now(&server.counts.rejected) > 0 && now(&server.counts.backoffs) > 0);
+        let_go(&server);
+        char text[32];
+        for (int k = 0; k < MANY; k++) {
+            served += pier_recv_exactly(s[k], text, 24) == 24;
+            pier_close(s[k]);
+        }
+        stop(&server, 5);
+        assert_int_equal(join(&server), 0);
+        assert_int_equal(served + (int)server.counts.rejected, MANY);
+        assert_true(served > 0);
+    }
+}
+
+static atomic_int threads_left;
+
+static int few_threads(
+    pthread_t *out, const pthread_attr_t *attr, void *(*begin)(void *), void *arg)
+{
+    if (atomic_fetch_sub(&threads_left, 1) <= 0) return -EAGAIN;
+    return pier__seam_system.thread(out, attr, begin, arg);
+}
+
+static int few_loops(unsigned initial, int flags)
+{
+    if (atomic_fetch_sub(&threads_left, 1) <= 0) return -EMFILE;
+    return pier__seam_system.eventfd(initial, flags);
+}
+
+TEST(workers_that_cannot_be_had_are_an_error_and_leave_nothing_behind)
+{
+    if (harness_in_task()) SKIP("a server in a task has one worker");
+    int listener = pier_create_server("127.0.0.1:0", NULL);
+    struct pier__seam seam = pier__seam_system;
+    pier__seam = &seam;
+    for (int i = 0; i < 4; i++) {
+        bool threads = i % 2;
+        seam.thread = threads ? few_threads : pier__seam_system.thread;
+        seam.eventfd = threads ? pier__seam_system.eventfd : few_loops;
+        atomic_store(&threads_left, i);
+        pier_serve_opts opts = {.backend = "epoll", .workers = 5};
+        assert_int_equal(pier_serve(listener, nobody, NULL, &opts), threads ? -EAGAIN : -EMFILE);
+    }
+    pier__seam = &pier__seam_system;
+    assert_int_equal(pier_close(listener), 0);
+}
+
+static void tell_the_backend(int client, void *arg)
+{
+    (void)arg;
+    const char *name = pier_backend_name();
+    (void)pier_sendall(client, name, strlen(name), 0);
+}
+
+TEST(the_environment_chooses_who_runs_the_handlers)
+{
+    if (harness_in_task()) SKIP("a server in a task has that task's backend");
+    static const char *const names[] = {"thread", "epoll", "uring"};
+    for (size_t i = 0; i < PIER_COUNT(names); i++) {
+        struct server server = {.handler = tell_the_backend};
+        crew = NULL;
+        setenv("PIER_BACKEND", names[i], 1);
+        start(&server);
+        char text[16] = "";
+        int s = dial(&server);
+        assert_int_equal(pier_recvall(s, text, sizeof text), (int)strlen(names[i]));
+        assert_string_equal(text, names[i]);
+        pier_close(s);
+        stop(&server, 1);
+        assert_int_equal(join(&server), 0);
+    }
 }

@@ -118,30 +118,52 @@ typedef struct pier_serve_counts {
     uint64_t canceled; /**< Clients that were still being served when the drain ended. */
 } pier_serve_counts;
 
-/** How to serve; zeroed: up to 1024 clients at once. */
+/** How to serve; zeroed: a task for each client, on every core. */
 typedef struct pier_serve_opts {
-    size_t max_clients;        /**< At most so many at once; then accept waits. 0: 1024. */
-    size_t stack_size;         /**< Bytes of stack for each handler; 0: 256 KiB. */
+    /** At most so many at once; then accept waits. 0: 65536, and 1024 where each has a thread. */
+    size_t max_clients;
+    /** Bytes of stack for each handler; 0: 64 KiB, and 256 KiB where each has a thread. */
+    size_t stack_size;
     pier_serve_counts *counts; /**< Set to 0 at first and kept up to date while serving; or NULL. */
-    uint64_t reserved[4];      /**< Zero. */
+    /**
+     * "uring" or "epoll": tasks, which wait so. "thread": a thread for each client, for handlers that call
+     * what blocks. NULL: what the environment variable PIER_BACKEND names, else tasks on the
+     * best that there is.
+     */
+    const char *backend;
+    /**
+     * Threads that run the tasks, the caller's among them; 0: as many as there are CPUs for the process, at
+     * most 1024. With 1 the handlers share one thread, and need no locks between them.
+     */
+    size_t workers;
+    uint64_t reserved[4]; /**< Zero. */
 } pier_serve_opts;
 
 /**
- * Serve a listening socket: call `handler` for each client, every one in a thread of its
- * own, until pier_stop(). The client is closed when its handler returns, unless the handler
- * has closed or detached it itself. When descriptors run out, it waits and tries again (5
- * ms, doubling up to 1 s, or until a client goes) and counts that. The listener's time-out
- * does not matter; it is O_NONBLOCK from then on.
+ * Serve a listening socket: call `handler` for each client, every one in a task of its own,
+ * until pier_stop(). The tasks are spread over the workers, a new one to the worker that has
+ * the fewest; each worker is a thread with a loop. So handlers of different workers run at
+ * the same time, and those of one worker in turn, whenever one waits in a call of pier's. A
+ * handler that blocks in another library holds up its worker: pier_to_thread(), or
+ * `.backend = "thread"`. Called inside a task, it serves in that task's loop alone.
+ *
+ * The client is closed when its handler returns, unless the handler has closed or detached
+ * it itself. When descriptors run out, it waits and tries again (5 ms, doubling up to 1 s,
+ * or until a client goes) and counts that. The listener's time-out does not matter; it is
+ * O_NONBLOCK from then on.
  *
  * Returns 0 after pier_stop() and the drain, or a code if the listener fails or its
  * deadline passes (-ETIME), when the clients that are being served have finished. -EINTR:
  * the interruption hook said so, and the clients were canceled. -EINVAL: a socket that does
- * not listen, no handler, a stack that is too small. `opts` may be NULL.
+ * not listen, no handler, a stack size, backend or number of workers that cannot be. What
+ * pier_run() says when a loop cannot be made (-EMFILE, -ENOMEM; -EPERM and -ENOSYS for a
+ * backend that was asked for and is denied). `opts` may be NULL.
  *
  * Ownership: the listener stays the caller's; a client is pier_serve()'s to close. Cancel:
  * closing the listener ends it with -ECANCELED, when the clients that are being served have
- * finished. Threads: any; one pier_serve() per listener, a second one is -EBUSY; the
- * handlers run at the same time. Python: socketserver.ThreadingTCPServer.serve_forever.
+ * finished. Of a task that serves, a cancel cancels its clients, too. Threads: any; one
+ * pier_serve() per listener, a second one is -EBUSY. Python: asyncio.start_server,
+ * Server.serve_forever; with "thread" socketserver.ThreadingTCPServer.serve_forever.
  */
 PIER_API int pier_serve(
     int server, void (*handler)(int client, void *arg), void *arg, const pier_serve_opts *opts);

@@ -6,6 +6,7 @@
 #include <liburing.h>
 #include <net/if.h>
 #include <resolv.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -417,6 +418,14 @@ static int sys_thread(pthread_t *out, const pthread_attr_t *attr, void *(*start)
 
 static int sys_thread_name(const char *name) { return -pthread_setname_np(pthread_self(), name); }
 
+static int sys_cpu_count(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+    long online = sysconf(_SC_NPROCESSORS_ONLN); /* more than fit into the set */
+    return online > 0 ? (int)online : 1;
+}
+
 static int sys_signal_mask(int how, const sigset_t *set, sigset_t *old)
 {
     return -pthread_sigmask(how, set, old);
@@ -520,6 +529,7 @@ const struct pier__seam pier__seam_system = {
     .random = sys_random,
     .thread = sys_thread,
     .thread_name = sys_thread_name,
+    .cpu_count = sys_cpu_count,
     .signal_mask = sys_signal_mask,
     .sigpending = sys_sigpending,
     .sigtimedwait = sys_sigtimedwait,

@@ -1,65 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Serving: a listener, a thread for each client, and an end that loses nobody.
+ * Serving: a listener, a crew that runs the handlers, and an end that loses nobody.
  *
- * The serving thread alone accepts, and waits in one place: for the listener, for its wake
- * descriptor (a handler has ended, somebody stops the server), or for the end of a pause.
+ * The server alone accepts, and waits in one place: for the listener, to be woken (a handler has ended, somebody stops
+ * it), or for the end of a pause.
  */
+#include "net/serve.h"
+
 #include "base/bits.h"
 #include "base/seam.h"
 #include "base/time.h"
 #include "base/trace.h"
 #include "sock/limit.h"
 #include "sock/socket.h"
-#include "wait/thread.h"
-
-#include <pier/net.h>
 
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
+#include <string.h>
 
-#define MAX_CLIENTS 1024
-#define STACK_SIZE  ((size_t)256 << 10)
+/* So many clients at once by default: in threads, and in tasks. */
+#define MAX_THREADS 1024
+#define MAX_TASKS   65536
 
 /* The pause after accept has found no descriptor or no memory. */
 #define FIRST_PAUSE (5 * PIER_SECOND / 1000)
 #define LAST_PAUSE  PIER_SECOND
-
-/*
- * A client, from accept until its handler has returned. When the drain is over, the serving thread cancels it: closes
- * its socket but stays inside, so that every call returns -ECANCELED and the number is not given out
- * again while the handler still uses it.
- */
-struct client {
-    struct client *next, **link;
-    struct pier__serving *serving;
-    int s;
-    uint64_t birth;
-    bool ended, canceled;  /* under the lock */
-    struct pier__use held; /* once canceled: for the handler's thread to leave */
-};
-
-struct pier__serving {
-    struct pier__use use; /* of the listener */
-    void (*handler)(int client, void *arg);
-    void *arg;
-    size_t max_clients;
-    pthread_attr_t attr;
-    const struct pier__seam *seam; /* the serving thread's, for its handlers */
-    pid_t pid;                     /* a handler may fork, and return in the child */
-    pier_serve_counts *counts;
-    struct pier__waker *waker;       /* the serving strand's */
-    _Atomic pier_time drained_until; /* 0: nobody has stopped it */
-    pier_time pause;                 /* the last one after a shortage; 0: there is none */
-
-    pthread_mutex_t lock; /* of what follows */
-    struct client *clients;
-    size_t active;
-    bool awaited;    /* the serving thread wants to know that a client has gone */
-    bool has_ended;  /* each thread that ends joins the one that ended before it, */
-    pthread_t ended; /* so that the last to be joined is this one */
-};
 
 /* The counts are the caller's plain numbers, read while they change. */
 static uint64_t count(uint64_t *number, int64_t by)
@@ -76,7 +41,7 @@ static void reset(pier_serve_counts *counts)
     }
 }
 
-static void enlist(struct client *client)
+static void enlist(struct pier__client *client)
 {
     struct pier__serving *serving = client->serving;
     pthread_mutex_lock(&serving->lock);
@@ -92,7 +57,7 @@ static void enlist(struct client *client)
 }
 
 /* Under the lock. */
-static void strike_off(struct client *client)
+static void strike_off(struct pier__client *client)
 {
     struct pier__serving *serving = client->serving;
     *client->link = client->next;
@@ -103,7 +68,7 @@ static void strike_off(struct client *client)
 }
 
 /* Close the client, unless the handler has done so itself, whoever has its number now. */
-static void close_client(const struct client *client)
+static void close_client(const struct pier__client *client)
 {
     struct pier__use use;
     if (pier__enter(&use, client->s, PIER__VISITOR) < 0) return;
@@ -112,10 +77,8 @@ static void close_client(const struct client *client)
     pier__leave(&use);
 }
 
-/* The handler has returned, or ended its thread. */
-static void end_client(void *arg)
+void pier__client_ended(struct pier__client *client)
 {
-    struct client *client = arg;
     struct pier__serving *serving = client->serving;
     if (pier__seam->getpid() !=
         serving->pid) { /* a forked child; the rest is the parent's business */
@@ -131,54 +94,31 @@ static void end_client(void *arg)
         pier__leave(&client->held);
     else
         close_client(client);
-
     pthread_mutex_lock(&serving->lock);
-    bool follows = serving->has_ended;
-    pthread_t before = serving->ended;
-    serving->has_ended = true;
-    serving->ended = pthread_self();
     strike_off(client);
     pthread_mutex_unlock(&serving->lock);
     pier__seam->release(client);
-    if (follows) pthread_join(before, NULL);
 }
 
-/* A handler that calls pthread_exit(3) does not come back to us; what it leaves here does. */
-static pthread_key_t client_key;
-static pthread_once_t client_key_once = PTHREAD_ONCE_INIT;
-
-static void make_client_key(void) { pthread_key_create(&client_key, end_client); }
-
-static void *run_handler(void *arg)
+void pier__client_rejected(struct pier__client *client)
 {
-    struct client *client = arg;
-    const struct pier__serving *serving = client->serving;
-    pier__seam = serving->seam;
-    (void)pier__seam->thread_name("pier-client");
-    pthread_setspecific(client_key, client);
-    serving->handler(client->s, serving->arg);
-    pthread_setspecific(client_key, NULL);
-    end_client(client);
-    return NULL;
+    count(&client->serving->counts->rejected, 1);
+    pier__client_ended(client);
 }
 
-/* Serve this client in a thread of its own. 0, or -ENOMEM: it had to be turned away. */
+/* Have this client served. 0, or -ENOMEM: it had to be turned away. */
 static int start(struct pier__serving *serving, int s)
 {
-    struct client *client = pier__allocate_zeroed(1, sizeof *client);
-    if (client) {
-        *client = (struct client){.serving = serving, .s = s, .birth = pier__birth(s)};
-        enlist(client);
-        pthread_t id;
-        int err = pier__seam->thread(&id, &serving->attr, run_handler, client);
-        if (err == 0) return 0;
-        pthread_mutex_lock(&serving->lock);
-        strike_off(client);
-        pthread_mutex_unlock(&serving->lock);
-        pier__seam->release(client);
+    struct pier__client *client = pier__allocate_zeroed(1, sizeof *client);
+    if (!client) {
+        pier__close(s);
+        count(&serving->counts->rejected, 1);
+        return -ENOMEM;
     }
-    pier__close(s);
-    count(&serving->counts->rejected, 1);
+    *client = (struct pier__client){.serving = serving, .s = s, .birth = pier__birth(s)};
+    enlist(client);
+    if (serving->crew->start(client) == 0) return 0;
+    pier__client_rejected(client);
     return -ENOMEM;
 }
 
@@ -304,7 +244,7 @@ static int accept_queued(struct pier__serving *serving)
 }
 
 /* Close the socket under its handler, if it still is that socket. Under the lock. */
-static void cancel(struct client *client)
+static void cancel(struct pier__client *client)
 {
     if (client->ended || client->canceled) return;
     if (pier__enter(&client->held, client->s, PIER__VISITOR) < 0) return;
@@ -322,41 +262,40 @@ static bool has_clients(struct pier__serving *serving)
 {
     bool drained = is_drained(serving);
     pthread_mutex_lock(&serving->lock);
-    for (struct client *client = serving->clients; client && drained; client = client->next) {
+    for (struct pier__client *client = serving->clients; client && drained; client = client->next) {
         cancel(client);
     }
     bool any = serving->awaited = serving->active > 0;
     pthread_mutex_unlock(&serving->lock);
+    if (drained && any && serving->crew->cancel) serving->crew->cancel(serving);
     return any;
 }
 
-/* Wait for the handlers, until the drain is over; then cancel the rest and wait for those. 0 or -EINTR. */
-static int drain(struct pier__serving *serving)
+/* To be woken by a client that goes, until the drain is over. What ends the server's own strand does so once. */
+static int64_t wait_for_the_rest(struct pier__serving *serving, bool shielded)
+{
+    struct pollfd room[1];
+    pier_time until = atomic_load(&serving->drained_until);
+    if (!until || is_drained(serving)) until = PIER_NEVER;
+    struct pier__op op = {.code = PIER_OP_POLL,
+        .shielded = shielded,
+        .timeout = PIER_NEVER,
+        .deadline = until,
+        .with.poll = {.fds = room, .count = 0}};
+    return pier__await(&op);
+}
+
+/* Wait for the handlers, until the drain is over; then cancel the rest and wait for those. 0, -EINTR or -ECANCELED. */
+static int drain(struct pier__serving *serving, bool shielded)
 {
     int result = 0;
     while (has_clients(serving)) {
-        pier_time until = atomic_load(&serving->drained_until);
-        if (!until || is_drained(serving)) until = PIER_NEVER;
-        if (pier__await_woken(NULL, until) != -EINTR) continue;
+        int64_t n = wait_for_the_rest(serving, shielded || result < 0);
+        if (n != -EINTR && n != -ECANCELED) continue;
         shorten(serving, pier__seam->now());
-        result = -EINTR;
+        result = (int)n;
     }
-    if (serving->has_ended) pthread_join(serving->ended, NULL);
     return result;
-}
-
-static bool can_begin(const struct pier_serve_opts *opts, void (*handler)(int, void *))
-{
-    return handler && pier__is_zero(opts->reserved, sizeof opts->reserved);
-}
-
-static int set_stack(struct pier__serving *serving, size_t size)
-{
-    int err = -pthread_attr_init(&serving->attr);
-    if (err < 0) return err;
-    err = -pthread_attr_setstacksize(&serving->attr, size ? size : STACK_SIZE);
-    if (err < 0) pthread_attr_destroy(&serving->attr);
-    return err;
 }
 
 /* Nobody may be looking at it any more when it goes. A stopper takes a few instructions, if it is not preempted. */
@@ -374,37 +313,61 @@ static void unpublish(struct pier__entry *entry)
  */
 static int serve_published(struct pier__serving *serving)
 {
-    int err = pier__set_nonblock(serving->use.entry, serving->use.fd, true);
+    struct pier__entry *entry = serving->use.entry;
+    int err = pier__set_nonblock(entry, serving->use.fd, true);
     if (err < 0) return err;
     err = accept_all(serving);
     if (err == 0) err = accept_queued(serving);
-    bool stopped = atomic_load(&serving->drained_until) != 0;
+    bool stopped = atomic_load(&serving->drained_until) != 0,
+         closed = pier__life_closing(&entry->life);
     /* Its end has been asked for; that nobody is queued, or the listener gone by now, is no failure. */
-    if (stopped && (err == -EAGAIN || err == -ECANCELED || err == -ETIME)) err = 0;
-    if (err == -EINTR) shorten(serving, pier__seam->now());
-    int interrupted = drain(serving);
-    return err < 0 ? err : interrupted;
+    if (stopped && (err == -EAGAIN || err == -ETIME || (err == -ECANCELED && closed))) err = 0;
+    bool ends = err == -EINTR || (err == -ECANCELED && !closed);
+    if (ends) shorten(serving, pier__seam->now());
+    int ended = drain(serving, ends);
+    return err < 0 ? err : ended;
 }
 
-static int serve_in(struct pier__serving *serving, const pier_serve_opts *opts)
+int pier__serve_here(struct pier__serving *serving)
+{
+    struct pier__serving *nobody = NULL;
+    struct pier__entry *entry = serving->use.entry;
+    int err = pier__waker(&serving->waker);
+    if (err < 0) return err;
+    if (!atomic_compare_exchange_strong(&entry->serving, &nobody, serving)) return -EBUSY;
+    err = serve_published(serving);
+    unpublish(entry);
+    return err;
+}
+
+/* Who shall run the handlers? By name, or else by PIER_BACKEND. */
+static int choose_crew(struct pier__serving *serving)
+{
+    const char *name = serving->opts->backend;
+    bool known = !name || strcmp(name, "thread") == 0 || strcmp(name, "epoll") == 0 ||
+                 strcmp(name, "uring") == 0;
+    if (!known) return -EINVAL;
+    if (!name) name = pier__seam->getenv("PIER_BACKEND");
+    bool threads = name && strcmp(name, "thread") == 0;
+    serving->crew = threads ? &pier__crew_of_threads : &pier__crew_of_tasks;
+    serving->max_clients = serving->opts->max_clients;
+    if (!serving->max_clients) serving->max_clients = threads ? MAX_THREADS : MAX_TASKS;
+    return 0;
+}
+
+static int serve_in(struct pier__serving *serving)
 {
     struct pier__entry *entry = serving->use.entry;
     if (!entry) return -EBADF;
     if (pier__special(entry) & PIER__HAS_FAILED_BIND) return atomic_load(&entry->failed_bind);
     if (!pier__is_listening(entry, serving->use.fd)) return -EINVAL;
-    int err = pier__waker(&serving->waker);
-    if (err == 0) err = set_stack(serving, opts->stack_size);
-    if (err < 0) return err;
-    pthread_once(&client_key_once, make_client_key);
-    struct pier__serving *nobody = NULL;
-    if (atomic_compare_exchange_strong(&entry->serving, &nobody, serving)) {
-        err = serve_published(serving);
-        unpublish(entry);
-    } else {
-        err = -EBUSY;
-    }
-    pthread_attr_destroy(&serving->attr);
-    return err;
+    int err = choose_crew(serving);
+    return err < 0 ? err : serving->crew->run(serving);
+}
+
+static bool can_begin(const pier_serve_opts *opts, void (*handler)(int, void *))
+{
+    return handler && pier__is_zero(opts->reserved, sizeof opts->reserved);
 }
 
 static int serve(int server, void (*handler)(int, void *), void *arg, const pier_serve_opts *opts)
@@ -415,7 +378,7 @@ static int serve(int server, void (*handler)(int, void *), void *arg, const pier
     pier_serve_counts unwatched = {0};
     struct pier__serving serving = {.handler = handler,
         .arg = arg,
-        .max_clients = opts->max_clients ? opts->max_clients : MAX_CLIENTS,
+        .opts = opts,
         .seam = pier__seam,
         .pid = pier__seam->getpid(),
         .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -423,7 +386,7 @@ static int serve(int server, void (*handler)(int, void *), void *arg, const pier
     reset(serving.counts);
     int err = pier__enter(&serving.use, server, PIER__WAITER);
     if (err < 0) return err;
-    err = serve_in(&serving, opts);
+    err = serve_in(&serving);
     if (err < 0) pier__sock_failed("serve on", server, &serving.use, NULL, err);
     pier__leave(&serving.use);
     return err;

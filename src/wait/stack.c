@@ -167,7 +167,7 @@ static int find_stack(
 
 int pier__stack_take(struct pier__stacks *stacks, size_t size, struct pier__stack *out)
 {
-    if (size > PIER__STACK_MOST) return -EINVAL;
+    if (!pier__stack_is_possible(size)) return -EINVAL;
     struct pier__stack_kind *kind = &stacks->kinds[kind_of(size)];
     struct pier__stack_cell *cell = kind->hot;
     if (PIER_LIKELY(cell != NULL)) {

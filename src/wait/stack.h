@@ -64,6 +64,9 @@ struct pier__stacks {
     enum pier__stack_guard guard;
 };
 
+/* Can there be a stack of at least that many bytes? */
+static inline bool pier__stack_is_possible(size_t size) { return size <= PIER__STACK_MOST; }
+
 /*
  * Take a stack of at least `size` bytes; 0 means PIER_STACK_SIZE. Sizes are rounded up to a power of two of at least
  * PIER__STACK_LEAST; out->size tells. bottom + size is a multiple of the page size. What it holds is undefined.

@@ -274,7 +274,8 @@ int pier__spawn(const struct pier__home *home, int (*fn)(void *arg), void *arg,
         .scopes_deadline = PIER_NEVER,
         .group = group,
         .group_owner = group ? group->birth : 0,
-        .run = home->run};
+        .run = home->run,
+        .ended = home->ended};
     name_task(task, opts->name);
     size_t size = (size_t)((char *)task - stack.bottom);
     pier__context_make(&task->context, stack.bottom, size, task_main, task);
@@ -299,6 +300,7 @@ void pier__task_reap(struct pier__task *task)
     struct pier__run *run = task->run;
     struct pier__slot *slot = &loop->slots[task->number - 1];
     bool wanted = !task->detached && !task->joiners.first;
+    if (task->ended) task->ended(task->arg);
     slot->task = NULL;
     slot->result = task->result;
     if (!wanted) give_slot(loop, task->number);

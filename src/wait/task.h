@@ -73,6 +73,7 @@ struct pier__task {
     pier_group *group;         /* the one that it was spawned into, or NULL, */
     uint64_t group_owner;      /* and the birth of the task that entered that */
     struct pier__run *run;
+    void (*ended)(void *arg); /* called by the loop when it has; or NULL */
     struct pier__line joiners;
     struct pier__pending *pendings; /* what it waits for, */
     size_t pending_count;
@@ -121,6 +122,8 @@ struct pier__home {
     struct pier__loop *loop;
     struct pier__run *run;
     pier_group *group; /* or NULL */
+    void (*ended)(
+        void *arg); /* to be called on the loop's own stack when it has ended, however; or NULL */
 };
 
 /* As pier_spawn(); 0 or a code. */

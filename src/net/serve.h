@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PIER_NET_SERVE_H
+#define PIER_NET_SERVE_H
+
+#include "sock/table.h"
+
+#include <pier/net.h>
+
+#include <pthread.h>
+#include <stdbool.h>
+
+/*
+ * Serving has two halves. One strand, the server, accepts, counts, pauses, stops and drains (serve.c), and
+ * is the only one that does. The crew runs the handlers: threads (serve_threads.c), or tasks on one or more loops
+ * (serve_tasks.c).
+ *
+ *     pier_serve() -> crew->run() -> pier__serve_here() -> crew->start() for each client
+ *                                                            handler ...  pier__client_ended()
+ */
+
+/*
+ * A client, from accept until its handler has returned. When the drain is over, the server cancels it: closes its socket
+ * but stays inside, so that every call returns -ECANCELED and the number is not given out again while the handler
+ * still uses it.
+ */
+struct pier__client {
+    struct pier__client *next, **link;
+    struct pier__serving *serving;
+    int s;
+    uint64_t birth;
+    bool ended, canceled;        /* under the lock */
+    struct pier__use held;       /* once canceled: for the handler's strand to leave */
+    struct pier__worker *worker; /* of a crew of tasks: where it runs, */
+    struct pier__task *task;     /* and as what; the worker's own */
+    struct pier__client *handed; /* the next one that the worker has not yet taken */
+};
+
+struct pier__crew {
+    /* Call pier__serve_here() where the server shall run, with all that the crew needs at hand. */
+    int (*run)(struct pier__serving *serving);
+
+    /* Run the handler of this client, which is enlisted. 0; or a code: it cannot be served. */
+    int (*start)(struct pier__client *client);
+
+    /* The sockets of all clients have been closed under them: wake those that wait for something else. NULL: no need to. */
+    void (*cancel)(struct pier__serving *serving);
+};
+
+extern const struct pier__crew pier__crew_of_threads, pier__crew_of_tasks;
+
+struct pier__serving {
+    struct pier__use use; /* of the listener */
+    void (*handler)(int client, void *arg);
+    void *arg;
+    const pier_serve_opts *opts;
+    const struct pier__crew *crew;
+    void *crew_state;
+    size_t max_clients;
+    const struct pier__seam *seam; /* the server's, for its handlers */
+    pid_t pid;                     /* a handler may fork, and return in the child */
+    pier_serve_counts *counts;
+    struct pier__waker *waker;       /* the server's */
+    _Atomic pier_time drained_until; /* 0: nobody has stopped it */
+    pier_time pause;                 /* the last one after a shortage; 0: there is none */
+    struct pier__accepting *accepting;
+
+    pthread_mutex_t lock; /* of what follows */
+    struct pier__client *clients;
+    size_t active;
+    bool awaited; /* the server wants to know that a client has gone */
+};
+
+/* Accept and serve until stopped, and drain. 0 or a code. */
+int pier__serve_here(struct pier__serving *serving);
+
+/* The handler has returned, or ended its strand, or could not be run: the client is closed, struck off and gone. */
+void pier__client_ended(struct pier__client *client);
+
+/* Likewise for one that nobody will serve. */
+void pier__client_rejected(struct pier__client *client);
+
+#endif
