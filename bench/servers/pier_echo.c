@@ -41,8 +41,7 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "large") == 0) handler = echo_large;
     if (argc > 1 && strcmp(argv[1], "sink") == 0) handler = sink;
     pier_serve_opts opts = {
-        .max_clients = CLIENTS,
-        /* .workers = 1, once pier_serve() has workers: the peers have one thread */
+        .max_clients = CLIENTS, .workers = 1, /* the peers have one thread */
     };
     if (pier_serve(pier_adopt(LISTENER), handler, NULL, &opts) < 0)
         return fprintf(stderr, "%s\n", pier_error()), 1;
