@@ -362,27 +362,34 @@ ON_EACH(a_deadline_of_the_listener_ends_it)
 
 ON_EACH(without_descriptors_it_pauses_and_goes_on)
 {
+    enum { LIMIT = 200 };
     struct server server = {.handler = greet};
-    int clients[8];
+    struct rlimit before, few;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur =
+        LIMIT; /* before it serves: what the kernel accepts by itself keeps to the limit of then */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    int clients[8], fillers[LIMIT], filled = 0;
     for (size_t i = 0; i < 8; i++)
         clients[i] = pier_socket(AF_INET, SOCK_STREAM, 0);
     start(&server);
     expect_greeting(dial(&server)); /* the server is there, with its wake descriptor */
-    struct rlimit before, none;
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-    none = before;
-    none.rlim_cur = 3; /* every number below is taken */
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    wait_for(&server.counts.active, 0);
+    while ((fillers[filled] = dup(0)) >= 0)
+        filled++;
     for (size_t i = 0; i < 8; i++)
         assert_int_equal(pier_connect(clients[i], server.at), 0);
     WAIT_UNTIL(now(&server.counts.backoffs) >= 3);
     assert_true(now(&server.counts.backoffs) < 1000); /* it does not spin */
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    while (filled > 0)
+        close(fillers[--filled]);
     for (size_t i = 0; i < 8; i++)
         expect_greeting(clients[i]);
     stop(&server, 1);
     assert_int_equal(join(&server), 0);
     assert_int_equal(server.counts.accepted, 9);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 /* Clients come and go while the server is stopped: each is served, or never accepted. */
@@ -1104,4 +1111,33 @@ TEST(the_environment_chooses_who_runs_the_handlers)
         stop(&server, 1);
         assert_int_equal(join(&server), 0);
     }
+}
+
+/* More are queued than there is room for, and the kernel may have accepted them before it can be told to stop. */
+ON_EACH(a_burst_of_clients_keeps_to_the_limit_and_is_served_at_the_end)
+{
+    enum { MANY = 700, ROOM = 300 };
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    struct server server = {.handler = linger, .opts.max_clients = ROOM};
+    server.listener = pier_create_server("127.0.0.1:0", &(pier_server_opts){.backlog = MANY});
+    assert_int_equal(pier_getsockname(server.listener, &server.at), 0);
+    server.opts.counts = &server.counts;
+    int s[MANY];
+    for (int i = 0; i < MANY; i++)
+        s[i] = dial(&server);
+    server.thread = test_thread(serve, &server);
+    WAIT_UNTIL(atomic_load(&server.ready) == ROOM);
+    test_sleep(0.02);
+    assert_int_equal(atomic_load(&server.ready), ROOM);
+    stop(&server, INFINITY);
+    let_go(&server);
+    for (int i = 0; i < MANY; i++)
+        expect_greeting(s[i]);
+    assert_int_equal(join(&server), 0);
+    assert_int_equal(server.counts.accepted, MANY);
+    assert_int_equal(server.counts.rejected, 0);
+    assert_int_equal(server.counts.peak, ROOM);
 }

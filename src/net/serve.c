@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Serving: a listener, a crew that runs the handlers, and an end that loses nobody.
- *
- * The server alone accepts, and waits in one place: for the listener, to be woken (a handler has ended, somebody stops
- * it), or for the end of a pause.
- */
+/* Serving: a listener, a crew that runs the handlers, and an end that loses nobody. */
 #include "net/serve.h"
 
 #include "base/bits.h"
@@ -15,22 +10,11 @@
 #include "sock/socket.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <string.h>
 
 /* So many clients at once by default: in threads, and in tasks. */
 #define MAX_THREADS 1024
 #define MAX_TASKS   65536
-
-/* The pause after accept has found no descriptor or no memory. */
-#define FIRST_PAUSE (5 * PIER_SECOND / 1000)
-#define LAST_PAUSE  PIER_SECOND
-
-/* The counts are the caller's plain numbers, read while they change. */
-static uint64_t count(uint64_t *number, int64_t by)
-{
-    return __atomic_add_fetch(number, (uint64_t)by, __ATOMIC_RELAXED);
-}
 
 static void reset(pier_serve_counts *counts)
 {
@@ -50,7 +34,7 @@ static void enlist(struct pier__client *client)
     if (client->next) client->next->link = &client->next;
     serving->clients = client;
     serving->active++;
-    uint64_t now = count(&serving->counts->active, 1);
+    uint64_t now = pier__serve_count(&serving->counts->active, 1);
     if (now > serving->counts->peak)
         __atomic_store_n(&serving->counts->peak, now, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&serving->lock);
@@ -63,7 +47,7 @@ static void strike_off(struct pier__client *client)
     *client->link = client->next;
     if (client->next) client->next->link = client->link;
     serving->active--;
-    count(&serving->counts->active, -1);
+    pier__serve_count(&serving->counts->active, -1);
     if (serving->awaited) pier__wake(serving->waker);
 }
 
@@ -80,12 +64,6 @@ static void close_client(const struct pier__client *client)
 void pier__client_ended(struct pier__client *client)
 {
     struct pier__serving *serving = client->serving;
-    if (pier__seam->getpid() !=
-        serving->pid) { /* a forked child; the rest is the parent's business */
-        close_client(client);
-        pier__seam->release(client);
-        return;
-    }
     pthread_mutex_lock(&serving->lock);
     client->ended = true;
     bool canceled = client->canceled;
@@ -102,28 +80,43 @@ void pier__client_ended(struct pier__client *client)
 
 void pier__client_rejected(struct pier__client *client)
 {
-    count(&client->serving->counts->rejected, 1);
+    pier__serve_count(&client->serving->counts->rejected, 1);
     pier__client_ended(client);
 }
 
-/* Have this client served. 0, or -ENOMEM: it had to be turned away. */
-static int start(struct pier__serving *serving, int s)
+void pier__client_dropped(struct pier__client *client)
+{
+    close_client(client);
+    pier__seam->release(client);
+}
+
+void pier__client_discarded(struct pier__client *client)
+{
+    pier__serve_count(&client->serving->counts->rejected, 1);
+    pier__client_dropped(client);
+}
+
+struct pier__client *pier__client_new(struct pier__serving *serving, int s)
 {
     struct pier__client *client = pier__allocate_zeroed(1, sizeof *client);
-    if (!client) {
-        pier__close(s);
-        count(&serving->counts->rejected, 1);
-        return -ENOMEM;
+    if (client) {
+        *client = (struct pier__client){.serving = serving, .s = s, .birth = pier__birth(s)};
+        return client;
     }
-    *client = (struct pier__client){.serving = serving, .s = s, .birth = pier__birth(s)};
+    pier__close(s);
+    pier__serve_count(&serving->counts->rejected, 1);
+    return NULL;
+}
+
+int pier__client_start(struct pier__client *client)
+{
     enlist(client);
-    if (serving->crew->start(client) == 0) return 0;
+    if (client->serving->crew->start(client) == 0) return 0;
     pier__client_rejected(client);
     return -ENOMEM;
 }
 
-/* Has the time that pier_stop() left run out? */
-static bool is_drained(struct pier__serving *serving)
+bool pier__serve_is_drained(const struct pier__serving *serving)
 {
     pier_time until = atomic_load(&serving->drained_until);
     return until != 0 && until != PIER_NEVER && pier__seam->now() >= until;
@@ -138,111 +131,6 @@ static void shorten(struct pier__serving *serving, pier_time until)
     }
 }
 
-/*
- * Wait for the listener (or not), for a client to go if that is awaited, for a stop, or until the
- * point given or the end of the drain. 0, or why the listener can be waited for no longer.
- */
-static int wait_for_news(struct pier__serving *serving, bool listener, pier_time until)
-{
-    struct pollfd fds[2] = {{.fd = serving->use.fd, .events = POLLIN}};
-    pier_time own = atomic_load(&serving->use.entry->deadline);
-    pier_time drained = atomic_load(&serving->drained_until);
-    if (drained) until = pier__earlier(until, drained);
-    struct pier__op op = {.code = PIER_OP_POLL,
-        .life = &serving->use.entry->life,
-        .timeout = PIER_NEVER,
-        .deadline = pier__earlier(own, until),
-        .with.poll = {.fds = fds, .count = listener ? 1 : 0}};
-    int64_t n = pier__await(&op);
-    if (n == -ETIME && own > pier__seam->now()) return 0; /* only the pause is over, or the drain */
-    return n < 0 ? (int)n : 0;
-}
-
-/* Is there no room for another client? Then the serving thread hears when there is. */
-static bool is_full(struct pier__serving *serving)
-{
-    pthread_mutex_lock(&serving->lock);
-    bool full = serving->awaited = serving->active >= serving->max_clients;
-    pthread_mutex_unlock(&serving->lock);
-    return full;
-}
-
-static bool is_shortage(int err)
-{
-    return err == -EMFILE || err == -ENFILE || err == -ENOBUFS || err == -ENOMEM;
-}
-
-/*
- * Nothing to be had of what accept needs: the client stays queued, and the server does not spin. A
- * client that goes may leave what is needed, so that ends the pause.
- */
-static int pause_for(struct pier__serving *serving)
-{
-    count(&serving->counts->backoffs, 1);
-    pier_time pause = serving->pause ? 2 * serving->pause : FIRST_PAUSE;
-    serving->pause = pause < LAST_PAUSE ? pause : LAST_PAUSE;
-    pthread_mutex_lock(&serving->lock);
-    serving->awaited = true;
-    pthread_mutex_unlock(&serving->lock);
-    return wait_for_news(serving, /* listener= */ false, pier__seam->now() + serving->pause);
-}
-
-/*
- * Take one client if there is room and one is queued, or wait until it is worth another try. 1: taken;
- * 0: waited; or a code, of which -EAGAIN is for a server that is being stopped: nobody is queued.
- */
-static int take_one(struct pier__serving *serving, bool stopping)
-{
-    if (is_full(serving)) return wait_for_news(serving, /* listener= */ false, PIER_NEVER);
-    struct pier__sockaddr peer;
-    int s = pier__accept_in(&serving->use, &peer, /* wait= */ false);
-    int err = s;
-    if (s >= 0) {
-        count(&serving->counts->accepted, 1);
-        err = start(serving, s);
-    }
-    if (err == 0) {
-        serving->pause = 0;
-        return 1;
-    }
-    if (is_shortage(err)) return pause_for(serving);
-    if (err != -EAGAIN || stopping) return err;
-    return wait_for_news(serving, /* listener= */ true, PIER_NEVER);
-}
-
-/* How many clients are queued? More than can be where that is not told. */
-static size_t queued(const struct pier__serving *serving)
-{
-    struct tcp_info info = {0};
-    socklen_t size = sizeof info;
-    int family = serving->use.entry->family;
-    if (family != AF_INET && family != AF_INET6) return SIZE_MAX;
-    int err = pier__seam->getsockopt(serving->use.fd, IPPROTO_TCP, TCP_INFO, &info, &size);
-    return err < 0 ? SIZE_MAX : info.tcpi_unacked; /* a listener's has this meaning */
-}
-
-/* Accept until somebody stops it. 0, or how the listener failed. */
-static int accept_all(struct pier__serving *serving)
-{
-    while (atomic_load(&serving->drained_until) == 0) {
-        int taken = take_one(serving, /* stopping= */ false);
-        if (taken < 0) return taken;
-    }
-    return 0;
-}
-
-/* Accept who was queued when it was stopped, but not for ever who comes then, until the drain is over. */
-static int accept_queued(struct pier__serving *serving)
-{
-    size_t left = queued(serving);
-    while (left > 0 && !is_drained(serving)) {
-        int taken = take_one(serving, /* stopping= */ true);
-        if (taken < 0) return taken;
-        left -= (size_t)taken;
-    }
-    return 0;
-}
-
 /* Close the socket under its handler, if it still is that socket. Under the lock. */
 static void cancel(struct pier__client *client)
 {
@@ -251,7 +139,7 @@ static void cancel(struct pier__client *client)
     const struct pier__entry *entry = client->held.entry;
     if (entry && atomic_load(&entry->life.birth) == client->birth && pier__close(client->s) == 0) {
         client->canceled = true;
-        count(&client->serving->counts->canceled, 1);
+        pier__serve_count(&client->serving->counts->canceled, 1);
     } else {
         pier__leave(&client->held); /* the handler has closed its own */
     }
@@ -260,7 +148,7 @@ static void cancel(struct pier__client *client)
 /* Are clients still being served? At the end of the drain they are canceled. */
 static bool has_clients(struct pier__serving *serving)
 {
-    bool drained = is_drained(serving);
+    bool drained = pier__serve_is_drained(serving);
     pthread_mutex_lock(&serving->lock);
     for (struct pier__client *client = serving->clients; client && drained; client = client->next) {
         cancel(client);
@@ -271,26 +159,15 @@ static bool has_clients(struct pier__serving *serving)
     return any;
 }
 
-/* To be woken by a client that goes, until the drain is over. What ends the server's own strand does so once. */
-static int64_t wait_for_the_rest(struct pier__serving *serving, bool shielded)
-{
-    struct pollfd room[1];
-    pier_time until = atomic_load(&serving->drained_until);
-    if (!until || is_drained(serving)) until = PIER_NEVER;
-    struct pier__op op = {.code = PIER_OP_POLL,
-        .shielded = shielded,
-        .timeout = PIER_NEVER,
-        .deadline = until,
-        .with.poll = {.fds = room, .count = 0}};
-    return pier__await(&op);
-}
-
 /* Wait for the handlers, until the drain is over; then cancel the rest and wait for those. 0, -EINTR or -ECANCELED. */
 static int drain(struct pier__serving *serving, bool shielded)
 {
     int result = 0;
-    while (has_clients(serving)) {
-        int64_t n = wait_for_the_rest(serving, shielded || result < 0);
+    while (pier__serve_surplus(serving) || has_clients(serving)) {
+        pier_time until = atomic_load(&serving->drained_until);
+        if (!until || pier__serve_is_drained(serving)) until = PIER_NEVER;
+        int64_t n = shielded || result < 0 ? pier__await_woken_shielded(until)
+                                           : pier__await_woken(NULL, until);
         if (n != -EINTR && n != -ECANCELED) continue;
         shorten(serving, pier__seam->now());
         result = (int)n;
@@ -307,19 +184,13 @@ static void unpublish(struct pier__entry *entry)
     }
 }
 
-/*
- * The listener is entered and ours alone to serve. It stays O_NONBLOCK: who shares it, in another process, may
- * rely on that by now.
- */
+/* The listener is entered and ours alone to serve. */
 static int serve_published(struct pier__serving *serving)
 {
-    struct pier__entry *entry = serving->use.entry;
-    int err = pier__set_nonblock(entry, serving->use.fd, true);
-    if (err < 0) return err;
-    err = accept_all(serving);
-    if (err == 0) err = accept_queued(serving);
+    int err = pier__serve_accept(serving);
     bool stopped = atomic_load(&serving->drained_until) != 0,
-         closed = pier__life_closing(&entry->life);
+
+         closed = pier__life_closing(&serving->use.entry->life);
     /* Its end has been asked for; that nobody is queued, or the listener gone by now, is no failure. */
     if (stopped && (err == -EAGAIN || err == -ETIME || (err == -ECANCELED && closed))) err = 0;
     bool ends = err == -EINTR || (err == -ECANCELED && !closed);

@@ -3,6 +3,7 @@
 #define PIER_NET_SERVE_H
 
 #include "sock/table.h"
+#include "wait/accepting.h"
 
 #include <pier/net.h>
 
@@ -10,12 +11,12 @@
 #include <stdbool.h>
 
 /*
- * Serving has two halves. One strand, the server, accepts, counts, pauses, stops and drains (serve.c), and
- * is the only one that does. The crew runs the handlers: threads (serve_threads.c), or tasks on one or more loops
+ * Serving has two halves. One strand, the server, accepts and pauses (serve_accept.c), counts, stops and drains (serve.c),
+ * and is the only one that does. The crew runs the handlers: threads (serve_threads.c), or tasks on one or more loops
  * (serve_tasks.c).
  *
- *     pier_serve() -> crew->run() -> pier__serve_here() -> crew->start() for each client
- *                                                            handler ...  pier__client_ended()
+ *     pier_serve() -> crew->run() -> pier__serve_here() -> pier__serve_accept() -> crew->start() for each client
+ *                                                                                   handler ... pier__client_ended()
  */
 
 /*
@@ -32,7 +33,8 @@ struct pier__client {
     struct pier__use held;       /* once canceled: for the handler's strand to leave */
     struct pier__worker *worker; /* of a crew of tasks: where it runs, */
     struct pier__task *task;     /* and as what; the worker's own */
-    struct pier__client *handed; /* the next one that the worker has not yet taken */
+    struct pier__client
+        *after; /* the next one that was handed to the worker, or is in the surplus */
 };
 
 struct pier__crew {
@@ -62,7 +64,14 @@ struct pier__serving {
     struct pier__waker *waker;       /* the server's */
     _Atomic pier_time drained_until; /* 0: nobody has stopped it */
     pier_time pause;                 /* the last one after a shortage; 0: there is none */
-    struct pier__accepting *accepting;
+
+    struct pier__accepting accepting;
+    int accept_flags;  /* that it was begun with */
+    int accept_error;  /* with which it ended; 0: none that counts */
+    unsigned failures; /* connections that failed, in a row */
+    bool polls;        /* there is no accepting so: the server polls and calls */
+    struct pier__client *surplus,
+        **spare; /* accepted before that could be stopped, when there was no room any more */
 
     pthread_mutex_t lock; /* of what follows */
     struct pier__client *clients;
@@ -70,13 +79,38 @@ struct pier__serving {
     bool awaited; /* the server wants to know that a client has gone */
 };
 
+/* The counts are the caller's plain numbers, read while they change. */
+static inline uint64_t pier__serve_count(uint64_t *number, int64_t by)
+{
+    return __atomic_add_fetch(number, (uint64_t)by, __ATOMIC_RELAXED);
+}
+
 /* Accept and serve until stopped, and drain. 0 or a code. */
 int pier__serve_here(struct pier__serving *serving);
+
+/* Accept until stopped, and then who is queued. 0, or how the listener failed. */
+int pier__serve_accept(struct pier__serving *serving);
+
+/* Start who is left over if there is room, or at the end of the drain turn them away. Is anybody still left? */
+bool pier__serve_surplus(struct pier__serving *serving);
+
+/* Has the time that pier_stop() left run out? */
+bool pier__serve_is_drained(const struct pier__serving *serving);
+
+/* For a socket that was accepted; NULL: there is no memory, and it is closed and counted. */
+struct pier__client *pier__client_new(struct pier__serving *serving, int s);
+
+/* Have it served. 0, or -ENOMEM: it had to be turned away. */
+int pier__client_start(struct pier__client *client);
 
 /* The handler has returned, or ended its strand, or could not be run: the client is closed, struck off and gone. */
 void pier__client_ended(struct pier__client *client);
 
-/* Likewise for one that nobody will serve. */
+/* Likewise for one that nobody will serve, enlisted or not yet. */
 void pier__client_rejected(struct pier__client *client);
+void pier__client_discarded(struct pier__client *client);
+
+/* Likewise in a forked child: all the rest is the parent's business. */
+void pier__client_dropped(struct pier__client *client);
 
 #endif

@@ -98,7 +98,7 @@ static void turn_away(struct pier__client *client)
 static void turn_all_away(struct pier__client *client)
 {
     while (client) {
-        struct pier__client *next = client->handed;
+        struct pier__client *next = client->after;
         turn_away(client);
         client = next;
     }
@@ -130,7 +130,7 @@ static int keep(void *arg)
     pthread_mutex_unlock(&serving->lock);
     while (look_around(worker, &client)) {
         while (client) {
-            struct pier__client *next = client->handed;
+            struct pier__client *next = client->after;
             if (spawn(client) < 0) turn_away(client);
             client = next;
         }
@@ -184,7 +184,7 @@ static int start(struct pier__client *client)
     bool own = worker == crew->workers;
     if (!own) {
         *worker->last = client;
-        worker->last = &client->handed;
+        worker->last = &client->after;
         pier__wake(worker->waker);
     }
     pthread_mutex_unlock(&serving->lock);

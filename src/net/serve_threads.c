@@ -25,7 +25,7 @@ static void end(void *arg)
     struct pier__client *client = arg;
     struct threads *threads = threads_of(client);
     if (pier__seam->getpid() != client->serving->pid) { /* it has forked */
-        pier__client_ended(client);
+        pier__client_dropped(client);
         return;
     }
     pthread_mutex_lock(&threads->lock);

@@ -91,8 +91,7 @@ int pier_listen(int s, int backlog)
     return (int)pier__sock_failed("listen on", s, &use, NULL, err);
 }
 
-/* What accept(2) may report of the new connection rather than of the listener: try the next one. EPERM is a firewall's. */
-static bool is_transient(int64_t code)
+bool pier__accept_is_transient(int64_t code)
 {
     switch (code) {
     case -ECONNABORTED:
@@ -150,7 +149,7 @@ static int64_t accept_next(struct pier__op *op)
     for (int failures = 1;; failures++) {
         *op->with.in.addrlen = room;
         int64_t fd = pier__await(op);
-        if (!is_transient(fd)) return fd;
+        if (!pier__accept_is_transient(fd)) return fd;
         if (end != PIER_NEVER) {
             op->timeout = PIER_NEVER;
             op->deadline = pier__earlier(op->deadline, end);
@@ -168,16 +167,27 @@ static int adopt_accepted(int fd)
     return s;
 }
 
+static int own_accepted(
+    const struct pier__entry *listener, int fd, const struct pier__sockaddr *peer, bool nonblock)
+{
+    int s = pier__own(fd, listener->family, listener->type, listener->protocol, nonblock);
+    if (s >= 0)
+        pier__entry_set_peer(
+            pier__entry_at(s), (const struct sockaddr *)&peer->storage, peer->length);
+    return s;
+}
+
+int pier__accept_flags(void) { return pier__default_timeout() != PIER_NEVER ? SOCK_NONBLOCK : 0; }
+
 int pier__accept_in(const struct pier__use *use, struct pier__sockaddr *peer, bool wait)
 {
     struct pier__entry *entry = use->entry;
     if (entry && pier__special(entry) & PIER__HAS_FAILED_BIND)
         return atomic_load(&entry->failed_bind);
-    bool limited = pier__default_timeout() != PIER_NEVER,
-         listener = pier__is_listening(entry, use->fd);
+    bool listener = pier__is_listening(entry, use->fd);
     struct pier__op op = {.code = PIER_OP_ACCEPT,
         .fd = use->fd,
-        .flags = limited ? SOCK_NONBLOCK : 0,
+        .flags = pier__accept_flags(),
         .with.in = {.addr = (struct sockaddr *)&peer->storage, .addrlen = &peer->length}};
     pier__limit(&op, use);
     if (!wait) op.timeout = 0;
@@ -187,10 +197,15 @@ int pier__accept_in(const struct pier__use *use, struct pier__sockaddr *peer, bo
     int64_t fd = listener ? accept_next(&op) : pier__op_try(&op, /* wait= */ true);
     if (fd < 0) return (int)fd;
     if (!entry) return adopt_accepted((int)fd);
-    int s = pier__own((int)fd, entry->family, entry->type, entry->protocol, limited);
-    if (s >= 0)
-        pier__entry_set_peer(pier__entry_at(s), (struct sockaddr *)&peer->storage, peer->length);
-    return s;
+    return own_accepted(entry, (int)fd, peer, op.flags);
+}
+
+int pier__accepted(const struct pier__use *use, int fd, int flags)
+{
+    struct pier__sockaddr peer = {.length = sizeof peer.storage};
+    if (pier__seam->getpeername(fd, (struct sockaddr *)&peer.storage, &peer.length) < 0)
+        peer.length = 0; /* it is gone already */
+    return own_accepted(use->entry, fd, &peer, flags & SOCK_NONBLOCK);
 }
 
 static int enter_accept(int s, pier_addr *out_peer, bool record)

@@ -25,6 +25,16 @@ uint64_t pier__birth(int s);
  */
 int pier__accept_in(const struct pier__use *use, struct pier__sockaddr *peer, bool wait);
 
+/*
+ * What an accept that is not pier__accept_in()'s own needs: the flags of accept4(2) beside SOCK_CLOEXEC, and a socket of what it
+ * got with them (or -ENOMEM, and that is closed).
+ */
+int pier__accept_flags(void);
+int pier__accepted(const struct pier__use *use, int fd, int flags);
+
+/* What accept(2) may report of the new connection rather than of the listener: try the next one. EPERM is a firewall's. */
+bool pier__accept_is_transient(int64_t code);
+
 /* May accept wait on this descriptor? On what is no listener it must fail at once instead. */
 bool pier__is_listening(struct pier__entry *entry, int fd);
 

@@ -249,15 +249,26 @@ int64_t pier__await(struct pier__op *op)
     return await_limited(op);
 }
 
-int64_t pier__await_woken(struct pier__life *life, pier_time deadline)
+static int64_t await_woken(struct pier__life *life, pier_time deadline, bool shielded)
 {
     struct pollfd room[1];
     struct pier__op op = {.code = PIER_OP_POLL,
+        .shielded = shielded,
         .life = life,
         .timeout = PIER_NEVER,
         .deadline = deadline,
         .with.poll = {.fds = room, .count = 0}};
     return pier__await(&op);
+}
+
+int64_t pier__await_woken(struct pier__life *life, pier_time deadline)
+{
+    return await_woken(life, deadline, /* shielded= */ false);
+}
+
+int64_t pier__await_woken_shielded(pier_time deadline)
+{
+    return await_woken(NULL, deadline, /* shielded= */ true);
 }
 
 int pier__await_point(pier_time point)

@@ -29,6 +29,9 @@ int64_t pier__await(struct pier__op *op);
 /* Wait to be woken, by pier__wake() or the closing of life (or NULL), until the deadline: 0, or as pier__await(). */
 int64_t pier__await_woken(struct pier__life *life, pier_time deadline);
 
+/* The same where neither a task's cancel nor its scopes may end it. */
+int64_t pier__await_woken_shielded(pier_time deadline);
+
 /* Wait for the point to come: 0, or what else ends a wait. */
 int pier__await_point(pier_time point);
 

@@ -25,11 +25,14 @@ struct pier__pending {
     int64_t result;                     /* for a poll, what is ready */
     size_t moved;                       /* of a MSG_WAITALL that is not complete */
     int fd;
-    unsigned lies;     /* how often it was ready and then was not */
-    short events;      /* what its descriptor must become ready for */
-    bool done;         /* it has ended, with the result */
-    bool canceled;     /* it shall not begin anew */
-    bool polling;      /* io_uring: the kernel only tells when to try */
+    unsigned lies; /* how often it was ready and then was not */
+    short events;  /* what its descriptor must become ready for */
+    bool done;     /* it has ended, with the result */
+    bool canceled; /* it shall not begin anew */
+    bool polling;  /* io_uring: the kernel only tells when to try */
+
+    /* Not NULL: it is no task's wait; its results are told here, the last one without more. */
+    void (*report)(struct pier__pending *pending, int64_t result, bool more);
     struct msghdr msg; /* io_uring: what recvfrom and sendto are made of */
     struct iovec iov;
 };
@@ -54,6 +57,9 @@ struct pier__backend {
      */
     void (*start)(
         struct pier__loop *loop, struct pier__pending *pending, struct pier__watch *watch);
+
+    /* Begin one that reports; false: that is not to be had. NULL: never. */
+    bool (*reports)(struct pier__loop *loop, struct pier__pending *pending);
 
     /* Make it end soon; with -ECANCELED unless something came first. */
     void (*cancel)(struct pier__loop *loop, struct pier__pending *pending);

@@ -194,7 +194,7 @@ static void prepare(struct io_uring_sqe *sqe, struct pier__pending *p)
         io_uring_prep_sendmsg(sqe, op->fd, op->with.msg_out, flags | MSG_NOSIGNAL);
         break;
     default:
-        io_uring_prep_accept(
+        (op->many ? io_uring_prep_multishot_accept : io_uring_prep_accept)(
             sqe, op->fd, op->with.in.addr, op->with.in.addrlen, op->flags | SOCK_CLOEXEC);
         break;
     }
@@ -258,6 +258,13 @@ static void uring_start(struct pier__loop *loop, struct pier__pending *p, struct
         poll_for(loop, p);
 }
 
+static bool uring_reports(struct pier__loop *loop, struct pier__pending *p)
+{
+    struct io_uring_sqe *sqe = can_hand_over(p) ? entry(loop->state, data_of(p)) : NULL;
+    if (sqe) PREPARE(sqe, data_of(p), prepare(sqe, p));
+    return sqe;
+}
+
 static void uring_cancel(struct pier__loop *loop, struct pier__pending *p)
 {
     p->canceled = true;
@@ -314,7 +321,9 @@ static void take(struct pier__loop *loop, const struct io_uring_cqe *cqe)
     }
     struct pier__pending *p = io_uring_cqe_get_data(cqe);
     int result = pier__seam->ring_result(cqe->res);
-    if (p->polling)
+    if (p->report)
+        p->report(p, result, cqe->flags & IORING_CQE_F_MORE);
+    else if (p->polling)
         polled(loop, p, result);
     else
         ended(loop, p, result, cqe->flags);
@@ -356,6 +365,7 @@ const struct pier__backend pier__backend_uring = {
     .close = uring_close,
     .abandon = uring_abandon,
     .start = uring_start,
+    .reports = uring_reports,
     .cancel = uring_cancel,
     .wait = uring_wait,
 };

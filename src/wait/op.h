@@ -38,6 +38,7 @@ struct pier__op {
     int flags;
     bool stream;             /* the readable mark means something */
     bool connecting;         /* a connect is under way: its next try asks what came of it */
+    bool many;               /* of an accept that reports: one connection after the other */
     bool shielded;           /* neither a task's cancel nor a scope ends it */
     struct pier__life *life; /* NULL: a bare descriptor, never woken */
     int64_t timeout;         /* the longest wait in ns; 0: none, PIER_NEVER: no limit */
