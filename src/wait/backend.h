@@ -13,6 +13,12 @@ struct pier__loop;
 struct pier__task;
 struct pier__watch;
 
+/* A message of one buffer. */
+struct pier__message {
+    struct msghdr header;
+    struct iovec iov;
+};
+
 /*
  * An operation that a task has begun. It lies on the task's stack, and stays there until `done`:
  * the kernel may hold it, and the buffers of its op, until then. PIER_OP_POLL has one for each descriptor.
@@ -33,8 +39,7 @@ struct pier__pending {
 
     /* Not NULL: it is no task's wait; its results are told here, the last one without more. */
     void (*report)(struct pier__pending *pending, int64_t result, bool more);
-    struct msghdr msg; /* io_uring: what recvfrom and sendto are made of */
-    struct iovec iov;
+    struct pier__message *message; /* room for what io_uring makes recvfrom and sendto of */
 };
 
 /*

@@ -163,10 +163,11 @@ static struct msghdr *message(struct pier__pending *p, const void *name, socklen
         const void *in;
         void *out;
     } either = {.in = name}; /* sendmsg(2) only reads it */
-    p->iov = (struct iovec){.iov_base = op->with.in.buf, .iov_len = op->with.in.len};
-    p->msg = (struct msghdr){
-        .msg_name = either.out, .msg_namelen = length, .msg_iov = &p->iov, .msg_iovlen = 1};
-    return &p->msg;
+    struct pier__message *m = p->message;
+    m->iov = (struct iovec){.iov_base = op->with.in.buf, .iov_len = op->with.in.len};
+    m->header = (struct msghdr){
+        .msg_name = either.out, .msg_namelen = length, .msg_iov = &m->iov, .msg_iovlen = 1};
+    return &m->header;
 }
 
 static void prepare(struct io_uring_sqe *sqe, struct pier__pending *p)
@@ -306,7 +307,8 @@ static void ended(struct pier__loop *loop, struct pier__pending *p, int result, 
         return;
     }
     if (result == -EINTR) result = -ECANCELED;
-    if (result >= 0 && op->code == PIER_OP_RECVFROM) *op->with.in.addrlen = p->msg.msg_namelen;
+    if (result >= 0 && op->code == PIER_OP_RECVFROM)
+        *op->with.in.addrlen = p->message->header.msg_namelen;
     learn(p, result, flags & IORING_CQE_F_SOCK_NONEMPTY);
     pier__pending_done(p, result);
 }

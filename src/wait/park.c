@@ -57,6 +57,24 @@ static void park(struct wait *w, pier_time until)
     w->task->shielded = false;
 }
 
+/* Field by field: to zero it as a whole first costs more than all the rest of a wait. */
+static void prepare(
+    struct pier__pending *p, struct pier__op *op, int fd, struct pier__life *life, short events)
+{
+    p->op = op;
+    p->life = life;
+    p->next = NULL;
+    p->link = NULL;
+    p->result = 0;
+    p->moved = 0;
+    p->fd = fd;
+    p->lies = 0;
+    p->events = events;
+    p->done = p->canceled = p->polling = false;
+    p->report = NULL;
+    p->message = NULL;
+}
+
 /* Begin an operation on one descriptor: it is in the watch of that until it is done. */
 static void start(struct wait *w, struct pier__pending *p)
 {
@@ -130,8 +148,10 @@ static int64_t attempt(struct wait *w)
 /* Run the operation to its end by the backend. -EAGAIN: try again after a nap. */
 static int64_t run(struct wait *w)
 {
-    struct pier__pending p = {
-        .op = w->op, .fd = w->op->fd, .life = w->op->life, .events = pier__op_events(w->op)};
+    struct pier__message message;
+    struct pier__pending p;
+    prepare(&p, w->op, w->op->fd, w->op->life, pier__op_events(w->op));
+    p.message = &message;
     w->task->pendings = &p;
     w->task->pending_count = 1;
     start(w, &p);
@@ -184,12 +204,9 @@ static int64_t poll_parts(struct wait *w, struct pier__pending *parts)
     w->task->pending_count = count;
     for (size_t i = 0; i < count; i++) {
         const struct pollfd *fd = &op->with.poll.fds[i];
-        parts[i] = (struct pier__pending){.op = op,
-            .fd = fd->fd,
-            .life = fd->fd == op->fd ? op->life : NULL,
-            .events = fd->events,
-            .done = fd->fd < 0,
-            .result = -ECANCELED};
+        prepare(&parts[i], op, fd->fd, fd->fd == op->fd ? op->life : NULL, fd->events);
+        parts[i].done = fd->fd < 0;
+        parts[i].result = -ECANCELED;
         idle += parts[i].done;
         if (!parts[i].done) start(w, &parts[i]);
     }

@@ -73,10 +73,9 @@ void pier__task_yield(struct pier__task *task)
     leave(task);
 }
 
-int pier__task_called_off(struct pier__task *task)
+int pier__task_called_off_why(const struct pier__task *task)
 {
-    if (PIER_UNLIKELY(task->cancel != 0)) return task->cancel;
-    if (PIER_LIKELY(task->scopes_deadline == PIER_NEVER)) return 0;
+    if (task->cancel) return task->cancel;
     return pier__seam->now() >= task->scopes_deadline ? -ECANCELED : 0;
 }
 

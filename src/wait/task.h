@@ -105,7 +105,12 @@ void pier__task_woken(struct pier__task *task);
 void pier__task_yield(struct pier__task *task);
 
 /* Is a wait to be ended? A code, by a cancel or an expired scope, or 0. It is taken when it is delivered. */
-int pier__task_called_off(struct pier__task *task);
+int pier__task_called_off_why(const struct pier__task *task);
+static inline int pier__task_called_off(const struct pier__task *task)
+{
+    bool never = task->cancel == 0 && task->scopes_deadline == PIER_NEVER;
+    return PIER_LIKELY(never) ? 0 : pier__task_called_off_why(task);
+}
 int pier__task_take_off(struct pier__task *task, int code);
 
 /*
