@@ -2,9 +2,8 @@
 /*
  * Finishing operations by io_uring(7).
  *
- * Most are handed over whole. Where the kernel would not wait for them (the description is O_NONBLOCK, or the operation
- * is none of its own), or where the seam has a plug that must see the call, the kernel only tells when to try:
- * then it is polling. One that was handed over belongs to the kernel until its result has come, cancelled or not.
+ * Most are handed over whole; the ring waits for what is O_NONBLOCK, too. Of what is no operation of its own, and where the
+ * seam has a plug that must see the call, the kernel only tells when to try: then it is polling. One that was handed over belongs to the kernel until its result has come, cancelled or not.
  */
 #include "base/seam.h"
 #include "wait/loop.h"
@@ -134,14 +133,8 @@ static bool is_plain(enum pier__opcode code)
     }
 }
 
-/* May it be handed over whole? The kernel does not wait for what is O_NONBLOCK. */
-static bool can_hand_over(const struct pier__pending *p)
-{
-    const struct pier__life *life = p->life;
-    if (life && atomic_load_explicit(&life->mode, memory_order_relaxed) == PIER__MODE_NONBLOCK)
-        return false;
-    return is_plain(p->op->code);
-}
+/* May it be handed over whole? The ring waits for what is O_NONBLOCK, too. */
+static bool can_hand_over(const struct pier__pending *p) { return is_plain(p->op->code); }
 
 /* Have the kernel tell when it is ready. */
 static void poll_for(struct pier__loop *loop, struct pier__pending *p)
@@ -298,7 +291,7 @@ static void polled(struct pier__loop *loop, struct pier__pending *p, int result)
 static void ended(struct pier__loop *loop, struct pier__pending *p, int result, uint32_t flags)
 {
     struct pier__op *op = p->op;
-    if (result == -EAGAIN) { /* O_NONBLOCK after all */
+    if (result == -EAGAIN) { /* it is O_NONBLOCK, and the kernel goes by that after all */
         again(loop, p);
         return;
     }
