@@ -5,10 +5,19 @@
 
 #include <errno.h>
 
+static void link_pending(struct pier__loop *loop, struct pier__pending *pending)
+{
+    pending->link = &loop->reporting;
+    pending->next = loop->reporting;
+    if (pending->next) pending->next->link = &pending->next;
+    loop->reporting = pending;
+}
+
 static void report(struct pier__pending *pending, int64_t result, bool more)
 {
     struct pier__accepting *accepting = PIER_CONTAINER_OF(pending, struct pier__accepting, pending);
     accepting->runs = more;
+    if (!more) pier__pending_unlink(pending);
     accepting->told(accepting, result);
 }
 
@@ -28,6 +37,7 @@ bool pier__accepting_begin(
         .op = &accepting->op, .task = task, .life = life, .fd = fd, .report = report};
     accepting->ends = false;
     accepting->runs = task->loop->backend->reports(task->loop, &accepting->pending);
+    if (accepting->runs) link_pending(task->loop, &accepting->pending);
     return accepting->runs;
 }
 

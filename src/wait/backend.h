@@ -19,6 +19,9 @@ struct pier__message {
     struct iovec iov;
 };
 
+/* What a ring that was full has not been told of an operation. */
+enum pier__owed { PIER__OWES_NOTHING, PIER__OWES_START, PIER__OWES_CANCEL };
+
 /*
  * An operation that a task has begun. It lies on the task's stack, and stays there until `done`:
  * the kernel may hold it, and the buffers of its op, until then. PIER_OP_POLL has one for each descriptor.
@@ -36,6 +39,7 @@ struct pier__pending {
     bool done;     /* it has ended, with the result */
     bool canceled; /* it shall not begin anew */
     bool polling;  /* io_uring: the kernel only tells when to try */
+    uint8_t owed;  /* io_uring: what the kernel could not be told yet, an enum pier__owed */
 
     /* Not NULL: it is no task's wait; its results are told here, the last one without more. */
     void (*report)(struct pier__pending *pending, int64_t result, bool more);
@@ -85,6 +89,9 @@ enum pier__turnout {
     PIER__ANEW,  /* to be tried again at once: a signal came, or a MSG_WAITALL is not complete */
 };
 enum pier__turnout pier__pending_judge(struct pier__pending *pending, int64_t n);
+
+/* Take it out of the list that it is in, if it is in one. */
+void pier__pending_unlink(struct pier__pending *pending);
 
 /* It has ended: its task goes on. Also for one that ends while it is being started. What has moved before counts. */
 void pier__pending_done(struct pier__pending *pending, int64_t result);

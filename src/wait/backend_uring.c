@@ -6,6 +6,7 @@
  * seam has a plug that must see the call, the kernel only tells when to try: then it is polling. One that was handed over belongs to the kernel until its result has come, cancelled or not.
  */
 #include "base/seam.h"
+#include "base/time.h"
 #include "wait/loop.h"
 #include "wait/thread.h"
 
@@ -22,14 +23,29 @@
 /* A readiness that was none may be a rival's doing; after so many it is not believed any more. */
 #define LIES 3
 
-static struct io_uring_sqe *entry(struct io_uring *ring, uint64_t data)
+/* How long to wait, in ns, for a kernel that has no room for more. */
+#define REST (PIER_SECOND / 1000)
+
+struct uring {
+    struct io_uring ring; /* first: the state of the loop is a ring, too */
+    bool owes; /* the kernel could not be told something: the wake watch, or what a pending owes */
+    bool owes_watch;
+};
+
+/* The next entry; NULL: there is none, not even after what is there was to be handed over. Then it is owed. */
+static struct io_uring_sqe *entry(struct pier__loop *loop, uint64_t data)
 {
+    struct uring *uring = loop->state;
+    struct io_uring *ring = &uring->ring;
     struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
     if (!sqe) {
         (void)pier__seam->ring_enter(ring, 0);
         sqe = io_uring_get_sqe(ring);
     }
-    if (sqe) sqe->user_data = data;
+    if (sqe)
+        sqe->user_data = data;
+    else
+        uring->owes = true;
     return sqe;
 }
 
@@ -45,7 +61,9 @@ static uint64_t data_of(const struct pier__pending *p) { return (uint64_t)(uintp
 /* Have the kernel tell when the loop is signalled. */
 static int watch_wake(struct pier__loop *loop)
 {
-    struct io_uring_sqe *sqe = entry(loop->state, WAKE);
+    struct uring *uring = loop->state;
+    struct io_uring_sqe *sqe = entry(loop, WAKE);
+    uring->owes_watch = !sqe;
     if (!sqe) return -EBUSY;
     PREPARE(sqe, WAKE, io_uring_prep_poll_multishot(sqe, loop->eventfd, POLLIN));
     return 0;
@@ -82,25 +100,26 @@ static int probe(struct io_uring *ring)
 
 static int uring_open(struct pier__loop *loop)
 {
-    struct io_uring *ring = pier__seam->allocate(NULL, sizeof *ring);
-    if (!ring) return -ENOMEM;
+    struct uring *uring = pier__allocate_zeroed(1, sizeof *uring);
+    if (!uring) return -ENOMEM;
+    struct io_uring *ring = &uring->ring;
     struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER |
                                               IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE |
                                               IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL,
         .cq_entries = RESULTS};
     int err = pier__seam->ring_open(ring, ENTRIES, &params);
     if (err < 0) {
-        pier__seam->release(ring);
+        pier__seam->release(uring);
         return err;
     }
-    loop->state = ring;
+    loop->state = uring;
     err = params.features & IORING_FEAT_NODROP && params.features & IORING_FEAT_EXT_ARG
               ? probe(ring)
               : -ENOSYS;
     if (err == 0) err = watch_wake(loop);
     if (err == 0) return 0;
     pier__seam->ring_close(ring);
-    pier__seam->release(ring);
+    pier__seam->release(uring);
     return err;
 }
 
@@ -139,13 +158,11 @@ static bool can_hand_over(const struct pier__pending *p) { return is_plain(p->op
 /* Have the kernel tell when it is ready. */
 static void poll_for(struct pier__loop *loop, struct pier__pending *p)
 {
-    struct io_uring_sqe *sqe = entry(loop->state, data_of(p));
-    if (!sqe) {
-        pier__pending_done(p, -EAGAIN);
-        return;
-    }
+    struct io_uring_sqe *sqe = entry(loop, data_of(p));
     p->polling = true;
-    PREPARE(sqe, data_of(p), io_uring_prep_poll_add(sqe, p->fd, (unsigned short)p->events));
+    p->owed = sqe ? PIER__OWES_NOTHING : PIER__OWES_START;
+    if (sqe)
+        PREPARE(sqe, data_of(p), io_uring_prep_poll_add(sqe, p->fd, (unsigned short)p->events));
 }
 
 /* A message of one buffer, for what has an address. */
@@ -198,12 +215,9 @@ static void prepare(struct io_uring_sqe *sqe, struct pier__pending *p)
 
 static void hand_over(struct pier__loop *loop, struct pier__pending *p)
 {
-    struct io_uring_sqe *sqe = entry(loop->state, data_of(p));
-    if (!sqe) {
-        pier__pending_done(p, -EAGAIN);
-        return;
-    }
-    PREPARE(sqe, data_of(p), prepare(sqe, p));
+    struct io_uring_sqe *sqe = entry(loop, data_of(p));
+    p->owed = sqe ? PIER__OWES_NOTHING : PIER__OWES_START;
+    if (sqe) PREPARE(sqe, data_of(p), prepare(sqe, p));
 }
 
 /* Keep the readable mark. */
@@ -254,16 +268,50 @@ static void uring_start(struct pier__loop *loop, struct pier__pending *p, struct
 
 static bool uring_reports(struct pier__loop *loop, struct pier__pending *p)
 {
-    struct io_uring_sqe *sqe = can_hand_over(p) ? entry(loop->state, data_of(p)) : NULL;
-    if (sqe) PREPARE(sqe, data_of(p), prepare(sqe, p));
-    return sqe;
+    if (!can_hand_over(p)) return false;
+    hand_over(loop, p);
+    return true;
 }
 
 static void uring_cancel(struct pier__loop *loop, struct pier__pending *p)
 {
     p->canceled = true;
-    struct io_uring_sqe *sqe = entry(loop->state, NOBODY);
+    if (p->owed == PIER__OWES_START) { /* the kernel knows nothing of it */
+        pier__pending_done(p, -ECANCELED);
+        return;
+    }
+    struct io_uring_sqe *sqe = entry(loop, NOBODY);
+    p->owed = sqe ? PIER__OWES_NOTHING : PIER__OWES_CANCEL;
     if (sqe) PREPARE(sqe, NOBODY, io_uring_prep_cancel64(sqe, data_of(p), 0));
+}
+
+static void pay_pending(struct pier__loop *loop, struct pier__pending *p)
+{
+    if (p->done || p->owed == PIER__OWES_NOTHING) return;
+    if (p->owed == PIER__OWES_CANCEL)
+        uring_cancel(loop, p);
+    else if (p->polling)
+        poll_for(loop, p);
+    else
+        hand_over(loop, p);
+}
+
+/* Tell the kernel what it could not be told before, as far as there is room now: the watch first, the rest depends on it. */
+static void pay(struct pier__loop *loop)
+{
+    struct uring *uring = loop->state;
+    if (!uring->owes) return;
+    uring->owes = false;
+    if (uring->owes_watch) (void)watch_wake(loop);
+    for (struct pier__pending *p = loop->reporting; p && !uring->owes; p = p->next) {
+        pay_pending(loop, p);
+    }
+    for (struct pier__task *task = loop->tasks; task; task = task->next) {
+        for (size_t i = 0; i < task->pending_count; i++) {
+            if (uring->owes) return;
+            pay_pending(loop, &task->pendings[i]);
+        }
+    }
 }
 
 /* It is not ended by what came: again, unless it was cancelled meanwhile. */
@@ -336,9 +384,21 @@ static unsigned take_all(struct pier__loop *loop)
     return count;
 }
 
+/* The kernel takes nothing, and has nothing to tell: a little later it may. Being signalled counts all the same. */
+static void rest(struct pier__loop *loop, pier_time deadline)
+{
+    struct pollfd wake = {.fd = loop->eventfd, .events = POLLIN};
+    if (deadline == 0) return;
+    pier_time until = pier__earlier(deadline, pier__seam->now() + REST);
+    if (pier__seam->poll(&wake, 1, until) > 0) pier__loop_signalled(loop);
+}
+
 static int uring_wait(struct pier__loop *loop, pier_time deadline)
 {
-    struct io_uring *ring = loop->state;
+    struct uring *uring = loop->state;
+    struct io_uring *ring = &uring->ring;
+    pay(loop);
+    if (uring->owes) deadline = pier__earlier(deadline, pier__seam->now() + REST);
     /* Of a call that also submits, the kernel tells what it submitted, and not the signal that ended the wait. */
     bool asks = pier__thread_hook.call && deadline != 0;
     if (asks && pier__seam->ring_enter(ring, 0) >= 0 && take_all(loop) > 0) return 0;
@@ -346,10 +406,10 @@ static int uring_wait(struct pier__loop *loop, pier_time deadline)
     unsigned count = take_all(loop);
     if (err >= 0 || (count > 0 && err != -EINTR)) return 0;
     switch (err) {
-    case -ETIME:
+    case -ETIME: return 0;
     case -EAGAIN:
     case -EBUSY:
-    case -ENOMEM: return 0; /* nothing is lost: what was not handed over is still there */
+    case -ENOMEM: rest(loop, deadline); return 0; /* what was not handed over is still there */
     default: return err;
     }
 }

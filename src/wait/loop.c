@@ -146,13 +146,21 @@ enum pier__turnout pier__pending_judge(struct pier__pending *pending, int64_t n)
     return n == -EINTR || goes_on(pending, n) ? PIER__ANEW : PIER__ENDED;
 }
 
+void pier__pending_unlink(struct pier__pending *pending)
+{
+    if (!pending->link) return;
+    *pending->link = pending->next;
+    if (pending->next) pending->next->link = pending->link;
+    pending->link = NULL;
+}
+
 void pier__pending_done(struct pier__pending *pending, int64_t result)
 {
-    if (pending->link) {
-        *pending->link = pending->next;
-        if (pending->next) pending->next->link = pending->link;
-        pending->link = NULL;
+    if (pending->report) {
+        pending->report(pending, result, /* more= */ false);
+        return;
     }
+    pier__pending_unlink(pending);
     pending->result = pending->moved > 0 ? (int64_t)pending->moved : result;
     pending->done = true;
     pier__task_ready(pending->task);

@@ -59,7 +59,8 @@ struct pier__loop {
     struct pier__slot *slots;
     int slot_count, free_slot;
 
-    struct pier__chunk *watches; /* by descriptor */
+    struct pier__pending *reporting; /* those that are no task's wait */
+    struct pier__chunk *watches;     /* by descriptor */
     size_t watch_chunks;
 
     struct pier__waker *_Atomic inbox;

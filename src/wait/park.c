@@ -72,6 +72,7 @@ static void prepare(
     p->events = events;
     p->done = p->canceled = p->polling = false;
     p->report = NULL;
+    p->owed = PIER__OWES_NOTHING;
     p->message = NULL;
 }
 
