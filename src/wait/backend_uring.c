@@ -209,8 +209,8 @@ static void prepare(struct io_uring_sqe *sqe, struct pier__pending *p)
             sqe, op->fd, op->with.in.addr, op->with.in.addrlen, op->flags | SOCK_CLOEXEC);
         break;
     }
-    /* Nothing is known to be there yet: a first try would be wasted. */
-    if (pier__op_receives(op)) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+    /* Nothing is known to be there yet: a first try would be wasted. But what is no socket is seen only by a try. */
+    if (pier__op_receives(op) && p->life) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
 }
 
 static void hand_over(struct pier__loop *loop, struct pier__pending *p)
