@@ -27,6 +27,9 @@ NO_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd]")
 # Fault runs, by the seam and by bad input: what they find depends on how long they look.
 FAULTS = ["tools/torture.py", "tools/noise.py", "tools/fuzz.sh"]
 
+# Tests that run loops of their own, whatever world the suite is in.
+LOOPS = ["task/", "ring/", "order/", "race/", "retire/"]
+
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
@@ -68,6 +71,9 @@ CHECKS = {
     "suite_clang": suite("clang"),
     "portable": [*build("portable"),
                  ["build/portable/tests/pier_tests", "switch/", "stack/", "overflow/"]],
+    "build_retire": build("retire"),
+    "suite_retire": suite("retire"),
+    "loops_retire": [["build/retire/tests/pier_tests", *LOOPS]],
     "aarch64": [["tools/aarch64.sh"]],
     "valgrind": [["tools/valgrind.sh"]],
     "tidy": [["tools/tidy.sh"]],

@@ -8,6 +8,7 @@
 #include "base/seam.h"
 #include "base/time.h"
 #include "wait/loop.h"
+#include "wait/retire.h"
 #include "wait/thread.h"
 
 #include <errno.h>
@@ -126,6 +127,7 @@ static int uring_open(struct pier__loop *loop)
 static void uring_close(struct pier__loop *loop)
 {
     pier__seam->ring_close(loop->state);
+    pier__retire_close(loop);
     pier__seam->release(loop->state);
 }
 
@@ -161,8 +163,9 @@ static void poll_for(struct pier__loop *loop, struct pier__pending *p)
     struct io_uring_sqe *sqe = entry(loop, data_of(p));
     p->polling = true;
     p->owed = sqe ? PIER__OWES_NOTHING : PIER__OWES_START;
-    if (sqe)
-        PREPARE(sqe, data_of(p), io_uring_prep_poll_add(sqe, p->fd, (unsigned short)p->events));
+    if (!sqe) return;
+    PREPARE(sqe, data_of(p), io_uring_prep_poll_add(sqe, p->fd, (unsigned short)p->events));
+    pier__retire_lend(loop, sqe);
 }
 
 /* A message of one buffer, for what has an address. */
@@ -217,7 +220,9 @@ static void hand_over(struct pier__loop *loop, struct pier__pending *p)
 {
     struct io_uring_sqe *sqe = entry(loop, data_of(p));
     p->owed = sqe ? PIER__OWES_NOTHING : PIER__OWES_START;
-    if (sqe) PREPARE(sqe, data_of(p), prepare(sqe, p));
+    if (!sqe) return;
+    PREPARE(sqe, data_of(p), prepare(sqe, p));
+    pier__retire_lend(loop, sqe);
 }
 
 /* Keep the readable mark. */
@@ -363,6 +368,7 @@ static void take(struct pier__loop *loop, const struct io_uring_cqe *cqe)
         return;
     }
     struct pier__pending *p = io_uring_cqe_get_data(cqe);
+    if (!(cqe->flags & IORING_CQE_F_MORE)) pier__retire_end(loop, cqe->user_data, cqe->res);
     int result = pier__seam->ring_result(cqe->res);
     if (p->report)
         p->report(p, result, cqe->flags & IORING_CQE_F_MORE);

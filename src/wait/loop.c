@@ -6,6 +6,7 @@
 #include "base/time.h"
 #include "base/trace.h"
 #include "wait/overflow.h"
+#include "wait/retire.h"
 #include "wait/thread.h"
 
 #include <errno.h>
@@ -156,6 +157,7 @@ void pier__pending_unlink(struct pier__pending *pending)
 
 void pier__pending_done(struct pier__pending *pending, int64_t result)
 {
+    pier__retire_done(pending->task->loop, (uintptr_t)pending);
     if (pending->report) {
         pending->report(pending, result, /* more= */ false);
         return;
