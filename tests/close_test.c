@@ -19,17 +19,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#    define SLOW 10
-#elif defined(__has_feature)
-#    if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#        define SLOW 10
-#    endif
-#endif
-#ifndef SLOW
-#    define SLOW 1
-#endif
-
 static _Thread_local char scratch[65536];
 
 /* The verbs that wait. */

@@ -133,7 +133,7 @@ static int is_flooded(void *unused)
     int pairs[MANY][2];
     pier_task tasks[MANY];
     for (int i = 0; i < MANY; i++) {
-        scene_pair("unix", pairs[i]);
+        scene_pair("unix stream", pairs[i]);
         tasks[i] = pier_spawn(receives, (void *)(intptr_t)pairs[i][0], NULL);
     }
     assert_int_equal(pier_sleep(0.001), 0);

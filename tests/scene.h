@@ -7,6 +7,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* How many times as long a build with sanitizers takes, about. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#    define SLOW 10
+#elif defined(__has_feature)
+#    if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#        define SLOW 10
+#    endif
+#endif
+#ifndef SLOW
+#    define SLOW 1
+#endif
+
 /* What most tests of sockets begin with: sockets of every kind, and calls that are under way. */
 
 /* Two connected sockets of pier, by the name of a kind below. */
