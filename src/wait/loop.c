@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "wait/loop.h"
 
-#include "base/failure.h"
 #include "base/seam.h"
 #include "base/time.h"
-#include "base/trace.h"
 #include "wait/overflow.h"
 #include "wait/retire.h"
 #include "wait/thread.h"
@@ -187,10 +185,10 @@ static void ask_hook(struct pier__loop *loop)
 {
     loop->ask_hook = false;
     if (pier__thread_interrupted(NULL) == 0) return;
-    if (loop->main) pier__task_cancel(loop->main, -EINTR);
-    for (struct pier__task *task = loop->tasks; task && !loop->main; task = task->next) {
-        pier__task_cancel(task, -EINTR);
-    }
+    if (loop->root.main)
+        pier__task_cancel(loop->root.main, -EINTR);
+    else
+        pier__loop_cancel_all(loop, -EINTR);
 }
 
 static void expire(struct pier__loop *loop)
@@ -201,18 +199,9 @@ static void expire(struct pier__loop *loop)
     }
 }
 
-/* One turn. 0; -EDEADLK: nobody can ever run again; or how the backend failed. */
-static int turn(struct pier__loop *loop, bool may_wait)
+int pier__loop_look(struct pier__loop *loop, pier_time until)
 {
-    for (size_t n = loop->ready_count; n > 0; n--) {
-        run_first(loop);
-    }
-    pier__loop_drain(loop);
-    if (loop->task_count == 0) return 0;
-    if (loop->ask_hook) ask_hook(loop);
-    pier_time until = loop->ready_count ? 0 : pier__timers_next(&loop->timers);
-    if (until == PIER_NEVER && loop->outside == 0) return -EDEADLK;
-    int err = loop->backend->wait(loop, may_wait ? until : 0);
+    int err = loop->backend->wait(loop, until);
     if (err == -EINTR) {
         ask_hook(loop);
         err = 0;
@@ -222,18 +211,37 @@ static int turn(struct pier__loop *loop, bool may_wait)
     return err;
 }
 
-/* Every task waits for another: say so, and let them end. The second time they are left where they are. */
-static void end_all(struct pier__loop *loop)
+int pier__loop_turn(struct pier__loop *loop, pier_time limit)
 {
-    bool again = loop->stuck;
-    loop->stuck = true;
-    if (!again) pier__loop_dump(loop, STDERR_FILENO);
+    for (size_t n = loop->ready_count; n > 0; n--) {
+        run_first(loop);
+    }
+    pier__loop_drain(loop);
+    if (loop->task_count == 0) return 0;
+    if (loop->ask_hook) ask_hook(loop);
+    pier_time until = loop->ready_count ? 0 : pier__timers_next(&loop->timers);
+    if (until == PIER_NEVER && loop->outside == 0) return -EDEADLK;
+    return pier__loop_look(loop, pier__earlier(until, limit));
+}
+
+void pier__loop_cancel_all(struct pier__loop *loop, int code)
+{
+    for (struct pier__task *task = loop->tasks; task; task = task->next) {
+        pier__task_cancel(task, code);
+    }
+}
+
+void pier__loop_give_up(struct pier__loop *loop)
+{
+    if (!loop->stuck) {
+        loop->stuck = true;
+        pier__loop_dump(loop, STDERR_FILENO);
+        pier__loop_cancel_all(loop, -ECANCELED);
+        return;
+    }
     for (struct pier__task *task = loop->tasks, *next; task; task = next) {
         next = task->next;
-        if (again)
-            pier__task_reap(task);
-        else
-            pier__task_cancel(task, -ECANCELED);
+        pier__task_reap(task);
     }
 }
 
@@ -295,9 +303,8 @@ static void strike_off(struct pier__loop *loop)
     pier__life_unlock();
 }
 
-static int open_loop(struct pier__loop *loop, const char *backend)
+static int make(struct pier__loop *loop, const char *backend)
 {
-    *loop = (struct pier__loop){.now = pier__seam->now()};
     int fd = pier__seam->eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fd < 0) return fd;
     loop->eventfd = fd;
@@ -312,8 +319,24 @@ static int open_loop(struct pier__loop *loop, const char *backend)
     return 0;
 }
 
-static void close_loop(struct pier__loop *loop)
+int pier__loop_open(const pier_run_opts *opts, bool driven, struct pier__loop **out)
 {
+    struct pier__loop *loop = pier__seam->allocate(NULL, sizeof *loop);
+    if (!loop) return -ENOMEM;
+    *loop = (struct pier__loop){.now = pier__seam->now(), .driven = driven};
+    int err = make(loop, opts->backend);
+    if (err < 0) {
+        pier__seam->release(loop);
+        return err;
+    }
+    loop->watched = !opts->keep_sigsegv && pier__overflow_watch() == 0;
+    *out = loop;
+    return 0;
+}
+
+void pier__loop_close(struct pier__loop *loop)
+{
+    if (loop->watched) pier__overflow_unwatch();
     pier__loop_here = NULL;
     strike_off(loop);
     loop->backend->close(loop);
@@ -325,92 +348,5 @@ static void close_loop(struct pier__loop *loop)
     pier__seam->release(loop->slots);
     pier__timers_free(&loop->timers);
     pier__stacks_free(&loop->stacks);
-}
-
-static int run_until_ended(struct pier__loop *loop, struct pier__run *run)
-{
-    int result = 0;
-    while (run->live > 0) {
-        int err = turn(loop, /* may_wait= */ true);
-        if (err == 0) continue;
-        if (result == 0) result = err;
-        end_all(loop);
-    }
-    return result < 0 ? result : run->result;
-}
-
-static int run_main(
-    struct pier__loop *loop, int (*fn)(void *), void *arg, const pier_run_opts *opts)
-{
-    struct pier__run run = {0};
-    const pier_spawn_opts how = {
-        .name = opts->name ? opts->name : "main", .stack_size = opts->stack_size, .detached = true};
-    const struct pier__home home = {.loop = loop, .run = &run};
-    int err = pier__spawn(&home, fn, arg, &how, &run.main);
-    if (err < 0) return err;
-    loop->main = run.main;
-    return run_until_ended(loop, &run);
-}
-
-static int run_thread(int (*fn)(void *), void *arg, const pier_run_opts *opts)
-{
-    struct pier__loop *loop = pier__seam->allocate(NULL, sizeof *loop);
-    if (!loop) return -ENOMEM;
-    int result = open_loop(loop, opts->backend);
-    if (result == 0) {
-        bool watched = !opts->keep_sigsegv && pier__overflow_watch() == 0;
-        result = run_main(loop, fn, arg, opts);
-        if (watched) pier__overflow_unwatch();
-        close_loop(loop);
-    }
     pier__seam->release(loop);
-    return result;
-}
-
-/* A run within a run: its main task is a child of this one, which waits for all that comes of it. */
-static int run_child(
-    struct pier__task *self, int (*fn)(void *), void *arg, const pier_run_opts *opts)
-{
-    struct pier__run run = {.waiter = self};
-    const pier_spawn_opts how = {
-        .name = opts->name, .stack_size = opts->stack_size, .detached = true};
-    const struct pier__home home = {.loop = self->loop, .run = &run};
-    int err = pier__spawn(&home, fn, arg, &how, &run.main);
-    if (err < 0) return err;
-    while (run.live > 0) {
-        int code = pier__task_called_off(self);
-        if (code < 0) {
-            (void)pier__task_take_off(self, code);
-            if (run.main) pier__task_cancel(run.main, code);
-            self->shielded = true; /* an expired scope would be told for ever */
-        }
-        self->local = true;
-        pier__task_park(self, "a run of tasks", PIER_NEVER);
-        self->local = self->shielded = false;
-    }
-    return run.result;
-}
-
-static int run(int (*fn)(void *), void *arg, const pier_run_opts *opts)
-{
-    static const pier_run_opts defaults = {0};
-    struct pier__task *self = pier__task_here();
-    if (!opts) opts = &defaults;
-    if (!fn || !pier__is_zero(opts->reserved, sizeof opts->reserved)) return -EINVAL;
-    if (self) return run_child(self, fn, arg, opts);
-    if (pier__loop_here) return -EBUSY; /* from the hook, on the loop's own stack */
-    return run_thread(fn, arg, opts);
-}
-
-int pier_run(int (*main)(void *arg), void *arg, const pier_run_opts *opts)
-{
-    pier_time began = pier__trace_begin();
-    int result = run(main, arg, opts);
-    if (PIER_UNLIKELY(began)) pier__trace_end(began, -1, result, "run()");
-    return result;
-}
-
-const char *pier_backend_name(void)
-{
-    return pier__task_here() ? pier__loop_here->backend->name : "thread";
 }

@@ -69,15 +69,32 @@ struct pier__loop {
     int eventfd;
     bool ask_hook;
 
-    bool dead; /* a fork left it to another process */
-    bool stuck;
-    struct pier__task *main;         /* of the outermost pier_run(); NULL: it has ended */
+    bool dead;             /* a fork left it to another process */
+    bool stuck;            /* every task waited for another, and they were told to end */
+    bool watched;          /* for overflows of its stacks */
+    bool driven;           /* by a loop that is not ours: see wait/driven.c */
+    struct pier__run root; /* the outermost pier_run(), and all that belongs to no other */
     struct pier__loop *next, **link; /* all of the process; under pier__life_lock() */
 };
 
 /* This thread's loop, or NULL. */
 extern _Thread_local struct pier__loop *pier__loop_here
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* Make this thread's loop: 0 or a code. Closing it frees it; all its tasks have ended then. */
+int pier__loop_open(const pier_run_opts *opts, bool driven, struct pier__loop **out);
+void pier__loop_close(struct pier__loop *loop);
+
+/* One turn, which waits no longer than until the limit. 0; -EDEADLK: nobody can ever run again; or how the backend failed. */
+int pier__loop_turn(struct pier__loop *loop, pier_time limit);
+
+/* The second half of one: let the backend work, until something has come or the point has, and make those ready. */
+int pier__loop_look(struct pier__loop *loop, pier_time until);
+
+/* A turn has failed: say so, and let all tasks end. The second time they are left where they are. */
+void pier__loop_give_up(struct pier__loop *loop);
+
+void pier__loop_cancel_all(struct pier__loop *loop, int code);
 
 /* Put a waker into the inbox and see that the loop looks there. Async-signal-safe. */
 void pier__loop_post(struct pier__loop *loop, struct pier__waker *waker);

@@ -307,7 +307,6 @@ void pier__task_reap(struct pier__task *task)
     }
     if (task->entered) orphan(task);
     if (task->group) pier__group_lost(task, task->result);
-    if (task == loop->main) loop->main = NULL;
     if (task == run->main) {
         run->result = task->result;
         run->main = NULL;

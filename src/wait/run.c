@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* Running a main task, and all that comes of it, to its end: in a loop made for that, or within one that runs. */
+#include "base/bits.h"
+#include "base/trace.h"
+#include "wait/loop.h"
+
+#include <errno.h>
+
+static int run_until_ended(struct pier__loop *loop)
+{
+    int result = 0;
+    while (loop->root.live > 0) {
+        int err = pier__loop_turn(loop, PIER_NEVER);
+        if (err == 0) continue;
+        if (result == 0) result = err;
+        pier__loop_give_up(loop);
+    }
+    return result < 0 ? result : loop->root.result;
+}
+
+static int run_main(
+    struct pier__loop *loop, int (*fn)(void *), void *arg, const pier_run_opts *opts)
+{
+    const pier_spawn_opts how = {
+        .name = opts->name ? opts->name : "main", .stack_size = opts->stack_size, .detached = true};
+    const struct pier__home home = {.loop = loop, .run = &loop->root};
+    int err = pier__spawn(&home, fn, arg, &how, &loop->root.main);
+    return err < 0 ? err : run_until_ended(loop);
+}
+
+static int run_thread(int (*fn)(void *), void *arg, const pier_run_opts *opts)
+{
+    struct pier__loop *loop;
+    int result = pier__loop_open(opts, /* driven= */ false, &loop);
+    if (result < 0) return result;
+    result = run_main(loop, fn, arg, opts);
+    pier__loop_close(loop);
+    return result;
+}
+
+/* A run within a run: its main task is a child of this one, which waits for all that comes of it. */
+static int run_child(
+    struct pier__task *self, int (*fn)(void *), void *arg, const pier_run_opts *opts)
+{
+    struct pier__run run = {.waiter = self};
+    const pier_spawn_opts how = {
+        .name = opts->name, .stack_size = opts->stack_size, .detached = true};
+    const struct pier__home home = {.loop = self->loop, .run = &run};
+    int err = pier__spawn(&home, fn, arg, &how, &run.main);
+    if (err < 0) return err;
+    while (run.live > 0) {
+        int code = pier__task_called_off(self);
+        if (code < 0) {
+            (void)pier__task_take_off(self, code);
+            if (run.main) pier__task_cancel(run.main, code);
+            self->shielded = true; /* an expired scope would be told for ever */
+        }
+        self->local = true;
+        pier__task_park(self, "a run of tasks", PIER_NEVER);
+        self->local = self->shielded = false;
+    }
+    return run.result;
+}
+
+static int run(int (*fn)(void *), void *arg, const pier_run_opts *opts)
+{
+    static const pier_run_opts defaults = {0};
+    struct pier__task *self = pier__task_here();
+    if (!opts) opts = &defaults;
+    if (!fn || !pier__is_zero(opts->reserved, sizeof opts->reserved)) return -EINVAL;
+    if (self) return run_child(self, fn, arg, opts);
+    if (pier__loop_here) return -EBUSY; /* from the hook, on the loop's own stack */
+    return run_thread(fn, arg, opts);
+}
+
+int pier_run(int (*main)(void *arg), void *arg, const pier_run_opts *opts)
+{
+    pier_time began = pier__trace_begin();
+    int result = run(main, arg, opts);
+    if (PIER_UNLIKELY(began)) pier__trace_end(began, -1, result, "run()");
+    return result;
+}
+
+const char *pier_backend_name(void)
+{
+    return pier__task_here() ? pier__loop_here->backend->name : "thread";
+}
