@@ -23,7 +23,7 @@ PURE = re.compile(
     |__?isnan|__?isinf|__(fpclassify|signbit)\w*|floor|ceil|trunc|fmod|ldexp
     |sig(emptyset|fillset|addset|delset|ismember)
     |pthread_(mutex|cond|condattr|mutexattr|rwlock|attr|key|once)\w*
-    |pthread_(self|equal|detach|join|atfork|getspecific|setspecific)
+    |pthread_(self|equal|detach|join|atfork|getspecific|setspecific|setcancelstate)
     |__errno_location
     |__tls_get_addr|_GLOBAL_OFFSET_TABLE_|__stack_chk_fail
     """,
@@ -34,6 +34,7 @@ PURE = re.compile(
 ALLOWED = {
     "file": r"fopencookie|setvbuf|fclose|fileno",  # a FILE over a socket
     "idna": r"idn2_\w+",
+    "left": r"__sigsetjmp|__pthread_(un)?register_cancel|__pthread_unwind_next",  # pthread_exit(3)
     "switch_portable": r"(get|make|swap)context|pthread_sigmask",  # where there is no assembly
 }
 

@@ -36,6 +36,14 @@
  * waits in) return -ECANCELED, once: what the task does then to clean up may wait again. A
  * call that has moved bytes by then returns them, and the next one is cancelled instead.
  *
+ * **The end of the thread.** A task that calls pthread_exit(3) has ended, with the result 0. The
+ * others of its loop go on, and when they have ended, too, so does the thread, as it was told.
+ * (A C library that offers no way to do this stops the program, and names the task.) A hook that
+ * does so cancels all tasks first. What pthread_cancel(3) asks waits until pier_run() is about
+ * to return. A C++ exception that leaves a task's function is std::terminate(), as in a thread.
+ * What the language or the C library keep by thread, they keep by thread here, too: neither a
+ * C++ catch block nor a pthread_cleanup_push(3) may be open around a call that waits.
+ *
  * **Outside a loop** the verbs here that need a task return PIER_ENOTASK.
  *
  * @{

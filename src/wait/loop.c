@@ -8,6 +8,7 @@
 #include "wait/thread.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -247,6 +248,16 @@ void pier__loop_give_up(struct pier__loop *loop)
 
 /* Making and unmaking. */
 
+void pier__loop_enter(struct pier__loop *loop)
+{
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &loop->cancel_state);
+}
+
+void pier__loop_leave(const struct pier__loop *loop)
+{
+    pthread_setcancelstate(loop->cancel_state, NULL);
+}
+
 /* The backend by its name; NULL: the best that the kernel grants. Its code when none can be had. */
 static int open_backend(struct pier__loop *loop, const char *name)
 {
@@ -276,6 +287,7 @@ static void after_fork(void)
         loop->backend->abandon(loop);
         pier__seam->close(loop->eventfd);
     }
+    if (pier__loop_here) pier__loop_leave(pier__loop_here);
     loops = NULL;
     pier__loop_here = NULL;
     pier__strand_of_task = NULL;
@@ -313,19 +325,27 @@ static int make(struct pier__loop *loop, const char *backend)
         pier__seam->close(fd);
         return err;
     }
+    err = pier__left_watch(loop);
+    if (err < 0) {
+        loop->backend->close(loop);
+        pier__seam->close(fd);
+        return err;
+    }
     pier__context_own(&loop->context);
     enlist(loop);
     pier__loop_here = loop;
     return 0;
 }
 
-int pier__loop_open(const pier_run_opts *opts, bool driven, struct pier__loop **out)
+int pier__loop_open(const pier_run_opts *opts, struct pier__loop **out)
 {
     struct pier__loop *loop = pier__seam->allocate(NULL, sizeof *loop);
     if (!loop) return -ENOMEM;
-    *loop = (struct pier__loop){.now = pier__seam->now(), .driven = driven};
+    *loop = (struct pier__loop){.now = pier__seam->now()};
+    pier__loop_enter(loop);
     int err = make(loop, opts->backend);
     if (err < 0) {
+        pier__loop_leave(loop);
         pier__seam->release(loop);
         return err;
     }
@@ -337,6 +357,7 @@ int pier__loop_open(const pier_run_opts *opts, bool driven, struct pier__loop **
 void pier__loop_close(struct pier__loop *loop)
 {
     if (loop->watched) pier__overflow_unwatch();
+    pier__left_unwatch();
     pier__loop_here = NULL;
     strike_off(loop);
     loop->backend->close(loop);
@@ -348,5 +369,6 @@ void pier__loop_close(struct pier__loop *loop)
     pier__seam->release(loop->slots);
     pier__timers_free(&loop->timers);
     pier__stacks_free(&loop->stacks);
+    pier__loop_leave(loop);
     pier__seam->release(loop);
 }

@@ -72,7 +72,8 @@ struct pier__loop {
     bool dead;             /* a fork left it to another process */
     bool stuck;            /* every task waited for another, and they were told to end */
     bool watched;          /* for overflows of its stacks */
-    bool driven;           /* by a loop that is not ours: see wait/driven.c */
+    bool left;             /* a task has ended its thread */
+    int cancel_state;      /* the thread's, for when the loop does not run */
     struct pier__run root; /* the outermost pier_run(), and all that belongs to no other */
     struct pier__loop *next, **link; /* all of the process; under pier__life_lock() */
 };
@@ -81,9 +82,15 @@ struct pier__loop {
 extern _Thread_local struct pier__loop *pier__loop_here
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-/* Make this thread's loop: 0 or a code. Closing it frees it; all its tasks have ended then. */
-int pier__loop_open(const pier_run_opts *opts, bool driven, struct pier__loop **out);
+/*
+ * Make this thread's loop: 0 or a code. Closing it frees it; all its tasks have ended then. In between the thread cannot be
+ * cancelled, pthread_cancel(3), for nobody's stack would be cleaned up.
+ */
+int pier__loop_open(const pier_run_opts *opts, struct pier__loop **out);
 void pier__loop_close(struct pier__loop *loop);
+
+void pier__loop_enter(struct pier__loop *loop);
+void pier__loop_leave(const struct pier__loop *loop);
 
 /* One turn, which waits no longer than until the limit. 0; -EDEADLK: nobody can ever run again; or how the backend failed. */
 int pier__loop_turn(struct pier__loop *loop, pier_time limit);
@@ -95,6 +102,18 @@ int pier__loop_look(struct pier__loop *loop, pier_time until);
 void pier__loop_give_up(struct pier__loop *loop);
 
 void pier__loop_cancel_all(struct pier__loop *loop, int code);
+
+/*
+ * Let the loop work, so that a task that ends its thread ends only itself: then the work is done anew. What it returned; and
+ * loop->left: the thread is to end when all has been cleaned up, by pier__thread_end_on().
+ */
+typedef int pier__loop_work(struct pier__loop *loop, pier_time deadline);
+int pier__loop_run(struct pier__loop *loop, pier__loop_work *work, pier_time deadline);
+void pier__thread_end_on(void);
+
+/* See to it that its tasks end even if its thread does so while it is idle: 0 or a code. */
+int pier__left_watch(struct pier__loop *loop);
+void pier__left_unwatch(void);
 
 /* Put a waker into the inbox and see that the loop looks there. Async-signal-safe. */
 void pier__loop_post(struct pier__loop *loop, struct pier__waker *waker);

@@ -6,11 +6,11 @@
 
 #include <errno.h>
 
-static int run_until_ended(struct pier__loop *loop)
+static int run_until_ended(struct pier__loop *loop, pier_time deadline)
 {
     int result = 0;
     while (loop->root.live > 0) {
-        int err = pier__loop_turn(loop, PIER_NEVER);
+        int err = pier__loop_turn(loop, deadline);
         if (err == 0) continue;
         if (result == 0) result = err;
         pier__loop_give_up(loop);
@@ -25,16 +25,18 @@ static int run_main(
         .name = opts->name ? opts->name : "main", .stack_size = opts->stack_size, .detached = true};
     const struct pier__home home = {.loop = loop, .run = &loop->root};
     int err = pier__spawn(&home, fn, arg, &how, &loop->root.main);
-    return err < 0 ? err : run_until_ended(loop);
+    return err < 0 ? err : pier__loop_run(loop, run_until_ended, PIER_NEVER);
 }
 
 static int run_thread(int (*fn)(void *), void *arg, const pier_run_opts *opts)
 {
     struct pier__loop *loop;
-    int result = pier__loop_open(opts, /* driven= */ false, &loop);
+    int result = pier__loop_open(opts, &loop);
     if (result < 0) return result;
     result = run_main(loop, fn, arg, opts);
+    bool left = loop->left;
     pier__loop_close(loop);
+    if (left) pier__thread_end_on();
     return result;
 }
 

@@ -123,6 +123,25 @@ _Noreturn static inline void pier__switch_last(struct pier__context *from, struc
 }
 
 /*
+ * The thread's own stack, `own`, is running again, though nobody switched to it: a longjmp(3) left the context that was. What lies on
+ * it below the caller belongs to nobody. The caller has no locals that have an address.
+ */
+static inline void pier__switch_lost(struct pier__context *own)
+{
+#ifdef PIER__ASAN
+    char *here = __builtin_frame_address(0);
+    __sanitizer_start_switch_fiber(NULL, own->bottom, own->size);
+    __sanitizer_finish_switch_fiber(own->fake, NULL, NULL);
+    if ((size_t)(here - (char *)own->bottom) < own->size)
+        __asan_unpoison_memory_region(own->bottom, (size_t)(here - (char *)own->bottom));
+#endif
+#ifdef PIER__TSAN
+    __tsan_switch_to_fiber(own->fiber, 0);
+#endif
+    (void)own;
+}
+
+/*
  * Memory that was a stack is about to be used for something else: what functions that never returned
  * left behind in ASan's books must not be held against it.
  */

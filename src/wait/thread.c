@@ -88,6 +88,8 @@ void pier__thread_reenter(void)
     }
 }
 
+void pier__thread_forget_hooks(void) { asking = NULL; }
+
 pier_hook pier_sethook(int (*call)(void *arg), void *arg)
 {
     pier_hook old = pier__thread_hook;

@@ -31,6 +31,9 @@ int pier__thread_interrupted(struct pier__life *life);
 /* In a forked child: step inside again wherever this thread is running a hook from. */
 void pier__thread_reenter(void);
 
+/* The calls that were running hooks are gone, with their frames. */
+void pier__thread_forget_hooks(void);
+
 /* This thread's hook; call is NULL when there is none. */
 extern _Thread_local pier_hook pier__thread_hook
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
