@@ -82,11 +82,13 @@
  *     pier/resolve.h   names of hosts, services, interfaces
  *     pier/net.h       dial, serve, read lines, stdio
  *     pier/task.h      light tasks
+ *     pier/loop.h      light tasks in a loop of GLib's, libuv's or another
  *     pier/version.h   which pier this is
  */
 
 #include <pier/addr.h>
 #include <pier/error.h>
+#include <pier/loop.h>
 #include <pier/message.h>
 #include <pier/net.h>
 #include <pier/option.h>

@@ -336,6 +336,8 @@ static pid_t fault_getpid(void) { return SYSTEM.getpid(); }
 
 static void fault_exit(int status) { SYSTEM.exit(status); }
 
+static int fault_timerfd_set(int fd, pier_time point) { return SYSTEM.timerfd_set(fd, point); }
+
 static void fault_ring_close(struct io_uring *ring) { SYSTEM.ring_close(ring); }
 
 static int fault_ring_result(int result) { return result; }
@@ -371,6 +373,7 @@ FAILS(int, ioctl, ENODEV, (int fd, unsigned long request, void *arg), (fd, reque
 FAILS(int, eventfd, EMFILE, (unsigned initial, int flags), (initial, flags))
 FAILS(int, epoll_create, EMFILE, (int flags), (flags))
 FAILS(int, epoll_ctl, ENOSPC, (int epfd, int operation, int fd, struct epoll_event *event), (epfd, operation, fd, event))
+FAILS(int, timerfd, EMFILE, (void), ())
 FAILS(int, ring_open, ENOMEM, (struct io_uring *ring, unsigned entries, struct io_uring_params *params), (ring, entries, params))
 FAILS(int, open, EMFILE, (const char *path, int flags, mode_t mode), (path, flags, mode))
 FAILS(ssize_t, pread, EIO, (int fd, void *buf, size_t len, off_t offset), (fd, buf, len, offset))
@@ -427,6 +430,8 @@ const struct pier__seam fault_seam = {
     .epoll_create = fault_epoll_create,
     .epoll_ctl = fault_epoll_ctl,
     .epoll_wait = fault_epoll_wait,
+    .timerfd = fault_timerfd,
+    .timerfd_set = fault_timerfd_set,
     .ring_open = fault_ring_open,
     .ring_close = fault_ring_close,
     .ring_enter = fault_ring_enter,

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pier.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -264,6 +265,46 @@ static int is_canceled(void *arg)
     assert_int_equal(pier_sleep(0.01), 0); /* cleaning up may wait */
     story->ended++;
     return 0;
+}
+
+static void *opens(void *arg)
+{
+    struct story *story = arg;
+    assert_int_equal(pier_loop_open(&(pier_run_opts){.backend = story->backend}), 0);
+    assert_true(pier_spawn(is_canceled, story, NULL).number > 0);
+    assert_int_equal(pier_loop_turn(), 1);
+    return story;
+}
+
+static void *opens_and_a_task_leaves(void *arg)
+{
+    (void)opens(arg);
+    assert_true(pier_spawn(leaves, arg, NULL).number > 0);
+    while (pier_loop_turn() > 0)
+        (void)poll(&(struct pollfd){.fd = pier_loop_fd(), .events = POLLIN}, 1, -1);
+    return NULL;
+}
+
+TEST(thread_that_ends_with_an_open_loop_cancels_its_tasks_and_waits_for_them)
+{
+    for (size_t i = 0; i < PIER_COUNT(backends); i++) {
+        struct story *story = begin(backends[i]);
+        assert_ptr_equal(in_thread(opens, story), story);
+        assert_int_equal(story->ended, 1);
+        end(story);
+    }
+}
+
+TEST(task_of_a_driven_loop_that_ends_its_thread_ends_the_others)
+{
+    NEEDS_PTHREAD_EXIT();
+    for (size_t i = 0; i < PIER_COUNT(backends); i++) {
+        struct story *story = begin(backends[i]);
+        assert_ptr_equal(in_thread(opens_and_a_task_leaves, story), story);
+        assert_int_equal(story->ended, 1);
+        assert_int_equal(story->cleaned, 1);
+        end(story);
+    }
 }
 
 static int leaves_from_the_hook(void *arg)

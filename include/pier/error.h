@@ -95,6 +95,7 @@ enum pier_code {
     PIER_ENOTHANDLE = -12026,   /**< A negative handle that no failed call returned. */
     PIER_EINCOMPLETE = -12027,  /**< The stream ended in the middle of what was asked for. */
     PIER_ENOTASK = -12028,      /**< Only a task can do this, and none is running. */
+    PIER_ENOLOOP = -12029,      /**< No loop was opened in this thread. */
 };
 
 /**

@@ -44,7 +44,8 @@
  * What the language or the C library keep by thread, they keep by thread here, too: neither a
  * C++ catch block nor a pthread_cleanup_push(3) may be open around a call that waits.
  *
- * **Outside a loop** the verbs here that need a task return PIER_ENOTASK.
+ * **Outside a loop** the verbs here that need a task return PIER_ENOTASK. A program that has a
+ * main loop of its own lets that drive pier's: see pier_loop_open().
  *
  * @{
  */
@@ -127,8 +128,8 @@ typedef struct pier_spawn_opts {
  * verb, it travels on as a socket's code does. `opts` may be NULL.
  *
  * Ownership: what `arg` points at must outlive the task. A result is kept until it is
- * joined or the loop ends, unless the task is detached. Threads: inside a loop. Python:
- * asyncio.create_task.
+ * joined or the loop ends, unless the task is detached. Threads: inside a loop, or in the
+ * thread of pier_loop_open(). Python: asyncio.create_task.
  */
 PIER_API pier_task pier_spawn(int (*fn)(void *arg), void *arg, const pier_spawn_opts *opts);
 
@@ -138,7 +139,8 @@ PIER_API pier_task pier_spawn(int (*fn)(void *arg), void *arg, const pier_spawn_
  * -EDEADLK: itself; -EINVAL: a zeroed task.
  *
  * Cancel: -ECANCELED, and the task goes on; it can be joined again. Threads: tasks of the
- * same loop. Python: await task.
+ * same loop; and the thread of pier_loop_open() outside of them, which does not wait: -EAGAIN
+ * while the task has not ended. Python: await task.
  */
 PIER_API int pier_join(pier_task task, int *out_result);
 

@@ -216,6 +216,7 @@ static const struct fact arguments[] = {
     E(ENOTHANDLE, "handle did not come from pier", ValueError),
     E(EINCOMPLETE, "stream ended early", EOFError),
     E(ENOTASK, "not inside a task", RuntimeError),
+    E(ENOLOOP, "no loop was opened in this thread", RuntimeError),
 };
 #undef E
 

@@ -17,6 +17,7 @@
 #include <sys/random.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -202,6 +203,21 @@ static int sys_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 static int sys_epoll_wait(int epfd, struct epoll_event *events, int count, int ms)
 {
     int n = epoll_wait(epfd, events, count, ms);
+    return SAID(n);
+}
+
+static int sys_timerfd(void)
+{
+    int n = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    return SAID(n);
+}
+
+static int sys_timerfd_set(int fd, pier_time point)
+{
+    struct itimerspec at = {0};
+    if (point != PIER_NEVER)
+        at.it_value = (struct timespec){point / PIER_SECOND, point % PIER_SECOND};
+    int n = timerfd_settime(fd, TFD_TIMER_ABSTIME, &at, NULL);
     return SAID(n);
 }
 
@@ -488,6 +504,8 @@ const struct pier__seam pier__seam_system = {
     .epoll_create = sys_epoll_create,
     .epoll_ctl = sys_epoll_ctl,
     .epoll_wait = sys_epoll_wait,
+    .timerfd = sys_timerfd,
+    .timerfd_set = sys_timerfd_set,
     .ring_open = sys_ring_open,
     .ring_close = io_uring_queue_exit,
     .ring_enter = sys_ring_enter,

@@ -64,6 +64,8 @@ struct pier__seam {
     int (*epoll_create)(int flags);
     int (*epoll_ctl)(int epfd, int op, int fd, struct epoll_event *event);
     int (*epoll_wait)(int epfd, struct epoll_event *events, int count, int ms);
+    int (*timerfd)(void); /* of CLOCK_MONOTONIC, closed by exec(3), not blocking */
+    int (*timerfd_set)(int fd, pier_time point); /* above 0; PIER_NEVER: it is not set */
 
     /* io_uring, through liburing */
     int (*ring_open)(struct io_uring *ring, unsigned entries, struct io_uring_params *params);

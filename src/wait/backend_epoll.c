@@ -41,6 +41,7 @@ static int epoll_open(struct pier__loop *loop)
     if (!epoll) return -ENOMEM;
     epoll->fd = pier__seam->epoll_create(EPOLL_CLOEXEC);
     loop->state = epoll;
+    loop->fd = epoll->fd;
     int err =
         epoll->fd < 0 ? epoll->fd : control(loop, EPOLL_CTL_ADD, loop->eventfd, EPOLLIN, WAKE);
     if (err >= 0) return 0;

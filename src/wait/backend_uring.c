@@ -104,9 +104,11 @@ static int uring_open(struct pier__loop *loop)
     struct uring *uring = pier__allocate_zeroed(1, sizeof *uring);
     if (!uring) return -ENOMEM;
     struct io_uring *ring = &uring->ring;
-    struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER |
-                                              IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE |
-                                              IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL,
+    /* What is deferred until somebody enters the ring makes it readable for nobody who waits in poll(2). */
+    unsigned taskrun = loop->driven ? IORING_SETUP_COOP_TASKRUN : IORING_SETUP_DEFER_TASKRUN;
+    struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER | taskrun |
+                                              IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |
+                                              IORING_SETUP_SUBMIT_ALL,
         .cq_entries = RESULTS};
     int err = pier__seam->ring_open(ring, ENTRIES, &params);
     if (err < 0) {
@@ -114,6 +116,7 @@ static int uring_open(struct pier__loop *loop)
         return err;
     }
     loop->state = uring;
+    loop->fd = ring->ring_fd;
     err = params.features & IORING_FEAT_NODROP && params.features & IORING_FEAT_EXT_ARG
               ? probe(ring)
               : -ENOSYS;
@@ -410,6 +413,7 @@ static int uring_wait(struct pier__loop *loop, pier_time deadline)
     if (asks && pier__seam->ring_enter(ring, 0) >= 0 && take_all(loop) > 0) return 0;
     int err = pier__seam->ring_enter(ring, deadline);
     unsigned count = take_all(loop);
+    loop->backlog = io_uring_sq_ready(ring) > 0 || uring->owes;
     if (err >= 0 || (count > 0 && err != -EINTR)) return 0;
     switch (err) {
     case -ETIME: return 0;

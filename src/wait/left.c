@@ -7,7 +7,7 @@
  * when they have ended, so does the ending of the thread, with the handlers below. What is done here by hand is what the macros of
  * glibc's <pthread.h> do; they would not let it be done more than once.
  *
- * Where the C library has other ways, the destructor of a key at least tells.
+ * A thread that ends between two turns of a driven loop is noticed by the destructor of a key.
  */
 #include "base/seam.h"
 #include "base/strand.h"
@@ -102,6 +102,9 @@ static void thread_ends(void *arg)
     struct pier__loop *loop = arg;
     if (loop != pier__loop_here) return; /* a forked child has none any more */
     if (pier__task_here()) die(pier__task_here());
+    if (!loop->driven) return;
+    bool left; /* it is ending as it is */
+    (void)pier__driven_end(loop, PIER_NEVER, &left);
 }
 
 static pthread_key_t key;

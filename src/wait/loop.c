@@ -17,7 +17,8 @@ _Thread_local struct pier__loop *pier__loop_here;
 
 #define MOST_CHUNKS ((1 << 24) / PIER__WATCHES) /* no system has more descriptors in use */
 
-static struct pier__loop *loops; /* of the process; under pier__life_lock() */
+static struct pier__loop *loops;  /* of the process; under pier__life_lock() */
+static struct pier__loop *buried; /* the parent's, in a forked child: still known, not leaked */
 
 /* Others. */
 
@@ -286,8 +287,10 @@ static void after_fork(void)
         loop->dead = true;
         loop->backend->abandon(loop);
         pier__seam->close(loop->eventfd);
+        if (loop->driven) pier__driven_close(loop);
     }
-    if (pier__loop_here) pier__loop_leave(pier__loop_here);
+    if (pier__loop_here && !pier__loop_here->idle) pier__loop_leave(pier__loop_here);
+    buried = loops;
     loops = NULL;
     pier__loop_here = NULL;
     pier__strand_of_task = NULL;
@@ -337,11 +340,12 @@ static int make(struct pier__loop *loop, const char *backend)
     return 0;
 }
 
-int pier__loop_open(const pier_run_opts *opts, struct pier__loop **out)
+int pier__loop_open(const pier_run_opts *opts, bool driven, struct pier__loop **out)
 {
     struct pier__loop *loop = pier__seam->allocate(NULL, sizeof *loop);
     if (!loop) return -ENOMEM;
-    *loop = (struct pier__loop){.now = pier__seam->now()};
+    *loop = (struct pier__loop){
+        .now = pier__seam->now(), .driven = driven, .outer_fd = -1, .alarm_fd = -1};
     pier__loop_enter(loop);
     int err = make(loop, opts->backend);
     if (err < 0) {
@@ -357,6 +361,7 @@ int pier__loop_open(const pier_run_opts *opts, struct pier__loop **out)
 void pier__loop_close(struct pier__loop *loop)
 {
     if (loop->watched) pier__overflow_unwatch();
+    if (loop->driven) pier__driven_close(loop);
     pier__left_unwatch();
     pier__loop_here = NULL;
     strike_off(loop);

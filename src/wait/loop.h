@@ -67,6 +67,8 @@ struct pier__loop {
     _Atomic bool signalled; /* something was written to the eventfd, and not yet read */
     _Atomic bool closing;   /* a descriptor that a task may wait for is closing */
     int eventfd;
+    int fd;       /* the backend's: readable when it has something to tell */
+    bool backlog; /* the backend has something to hand over to the kernel */
     bool ask_hook;
 
     bool dead;             /* a fork left it to another process */
@@ -75,6 +77,12 @@ struct pier__loop {
     bool left;             /* a task has ended its thread */
     int cancel_state;      /* the thread's, for when the loop does not run */
     struct pier__run root; /* the outermost pier_run(), and all that belongs to no other */
+
+    bool driven;            /* by another loop; see wait/driven.c */
+    bool idle;              /* and between two turns */
+    int outer_fd, alarm_fd; /* what that one watches, and what tells it that a timer is due */
+    pier_time alarm;        /* when it is */
+
     struct pier__loop *next, **link; /* all of the process; under pier__life_lock() */
 };
 
@@ -84,9 +92,9 @@ extern _Thread_local struct pier__loop *pier__loop_here
 
 /*
  * Make this thread's loop: 0 or a code. Closing it frees it; all its tasks have ended then. In between the thread cannot be
- * cancelled, pthread_cancel(3), for nobody's stack would be cleaned up.
+ * cancelled, pthread_cancel(3), for nobody's stack would be cleaned up; but while another loop has it, between leaving and entering.
  */
-int pier__loop_open(const pier_run_opts *opts, struct pier__loop **out);
+int pier__loop_open(const pier_run_opts *opts, bool driven, struct pier__loop **out);
 void pier__loop_close(struct pier__loop *loop);
 
 void pier__loop_enter(struct pier__loop *loop);
@@ -103,6 +111,12 @@ void pier__loop_give_up(struct pier__loop *loop);
 
 void pier__loop_cancel_all(struct pier__loop *loop, int code);
 
+/* Somebody is ready, and the loop idle: have it driven. */
+void pier__loop_rouse(struct pier__loop *loop);
+
+/* Close what the other loop watches. */
+void pier__driven_close(struct pier__loop *loop);
+
 /*
  * Let the loop work, so that a task that ends its thread ends only itself: then the work is done anew. What it returned; and
  * loop->left: the thread is to end when all has been cleaned up, by pier__thread_end_on().
@@ -114,6 +128,9 @@ void pier__thread_end_on(void);
 /* See to it that its tasks end even if its thread does so while it is idle: 0 or a code. */
 int pier__left_watch(struct pier__loop *loop);
 void pier__left_unwatch(void);
+
+/* Cancel the tasks of a driven loop, and close it when they have ended, as pier_loop_close(). */
+int pier__driven_end(struct pier__loop *loop, pier_time deadline, bool *out_left);
 
 /* Put a waker into the inbox and see that the loop looks there. Async-signal-safe. */
 void pier__loop_post(struct pier__loop *loop, struct pier__waker *waker);

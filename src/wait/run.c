@@ -31,7 +31,7 @@ static int run_main(
 static int run_thread(int (*fn)(void *), void *arg, const pier_run_opts *opts)
 {
     struct pier__loop *loop;
-    int result = pier__loop_open(opts, &loop);
+    int result = pier__loop_open(opts, /* driven= */ false, &loop);
     if (result < 0) return result;
     result = run_main(loop, fn, arg, opts);
     bool left = loop->left;

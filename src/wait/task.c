@@ -31,6 +31,7 @@ static void enqueue(struct pier__loop *loop, struct pier__task *task)
         loop->first_ready = task;
     loop->last_ready = task;
     loop->ready_count++;
+    if (PIER_UNLIKELY(loop->idle)) pier__loop_rouse(loop);
 }
 
 void pier__task_ready(struct pier__task *task)
@@ -332,8 +333,10 @@ static int spawn_here(pier_group *group, int (*fn)(void *arg), void *arg,
     const pier_spawn_opts *opts, struct pier__task **out)
 {
     struct pier__task *self = pier__task_here();
-    if (!self) return PIER_ENOTASK;
-    const struct pier__home home = {.loop = self->loop, .run = self->run, .group = group};
+    struct pier__loop *loop = pier__loop_here;
+    if (!self && !(loop && loop->driven)) return PIER_ENOTASK;
+    const struct pier__home home = {
+        .loop = loop, .run = self ? self->run : &loop->root, .group = group};
     return pier__spawn(&home, fn, arg, opts, out);
 }
 
@@ -368,11 +371,13 @@ static int join(pier_task task, int *out_result)
 {
     struct pier__task *self = pier__task_here();
     if (task.number < 0) return task.number;
-    if (!self) return PIER_ENOTASK;
+    struct pier__loop *loop = pier__loop_here;
+    if (!self && !(loop && loop->driven)) return PIER_ENOTASK;
     if (task.number == 0) return -EINVAL;
-    struct pier__slot *slot = find(self->loop, task);
+    struct pier__slot *slot = find(loop, task);
     if (!slot) return -ESRCH;
-    if (slot->task == self) return -EDEADLK;
+    if (slot->task && !self) return -EAGAIN;
+    if (slot->task && slot->task == self) return -EDEADLK;
     int result = slot->result;
     if (slot->task) {
         struct pier__place place;
@@ -380,9 +385,9 @@ static int join(pier_task task, int *out_result)
         if (err < 0) return err;
         result = (int)place.value;
     } else {
-        int code = pier__task_called_off(self);
+        int code = self ? pier__task_called_off(self) : 0;
         if (code < 0) return pier__task_take_off(self, code);
-        give_slot(self->loop, task.number);
+        give_slot(loop, task.number);
     }
     if (out_result) *out_result = result;
     return 0;
