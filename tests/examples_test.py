@@ -462,6 +462,46 @@ class ServeGreeter(programs.Case):
         self.assertIn("Address already in use", errors)
 
 
+class GlibClient(programs.Case):
+    def client(self, *addresses):
+        if not os.path.exists(example("glib_client")):
+            self.skipTest("built without GLib (tools/setup.sh test installs libglib2.0-dev)")
+        return self.run_program(example("glib_client"), *addresses)
+
+    def test_glib_client_asks_several_servers_at_once(self):
+        ports = []
+        for _ in range(3):
+            server = self.start(example("greeting_server"), 0)
+            ports.append(port_of(server.line()))
+        for backend in ("epoll", "uring"):
+            os.environ["PIER_BACKEND"] = backend
+            self.addCleanup(os.environ.pop, "PIER_BACKEND", None)
+            status, said, errors = self.client(*(f"127.0.0.1:{port}" for port in ports))
+            self.assertEqual((status, errors), (0, ""))
+            *greetings, end = said.decode().splitlines()
+            self.assertEqual(sorted(greetings),
+                             sorted(f"127.0.0.1:{port} says {THANKS}" for port in ports))
+            self.assertRegex(end, r"^GLib went on for \d+ ticks$")
+
+    def test_glib_client_goes_on_while_it_waits_for_a_server(self):
+        silent = self.listen()
+        port = silent.getsockname()[1]
+        timer = threading.Timer(0.2, silent.close)
+        timer.start()
+        self.addCleanup(timer.join)
+        status, said, errors = self.client(f"127.0.0.1:{port}")
+        self.assertEqual(status, 0)
+        self.assertRegex(errors, "Connection reset by peer")
+        self.assertGreaterEqual(int(said.split()[-2]), 1)
+
+    def test_glib_client_tells_that_nobody_listens(self):
+        port = self.refusing_port()
+        status, said, errors = self.client(f"127.0.0.1:{port}")
+        self.assertEqual(status, 0)
+        self.assertIn("Connection refused", errors)
+        self.assertIn(b"GLib went on", said)
+
+
 class All(programs.Case):
     def test_every_example_is_run(self):
         tests = (programs.TOP / "tests/examples_test.py").read_text()
