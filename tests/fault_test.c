@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pier.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -413,6 +414,40 @@ static int passes_descriptors(void)
 }
 
 TEST(passing_descriptors_survives_every_failure) { exhaust(passes_descriptors); }
+
+static int naps_and_talks(void *unused)
+{
+    (void)unused;
+    int err = pier_sleep(0.001);
+    return err < 0 ? err : tcp();
+}
+
+/* What a main loop does that has nothing else to do. */
+static int driven(void)
+{
+    int live, result = 0, err = pier_loop_open(&(pier_run_opts){.keep_sigsegv = true});
+    if (err < 0) return err;
+    pier_task task = pier_spawn(naps_and_talks, NULL, NULL);
+    while ((live = pier_loop_turn()) > 0)
+        (void)poll(&(struct pollfd){.fd = pier_loop_fd(), .events = POLLIN}, 1, 100);
+    err = live < 0 ? live : pier_join(task, &result);
+    int closed = pier_loop_close(PIER_NEVER);
+    return err < 0 ? err : result < 0 ? result : closed;
+}
+
+static int driven_by(const char *backend)
+{
+    assert_int_equal(setenv("PIER_BACKEND", backend, 1), 0);
+    return driven();
+}
+
+static int driven_on_epoll(void) { return driven_by("epoll"); }
+
+static int driven_on_uring(void) { return driven_by("uring"); }
+
+TEST(a_driven_loop_on_epoll_survives_every_failure) { exhaust(driven_on_epoll); }
+
+TEST(a_driven_loop_on_io_uring_survives_every_failure) { exhaust(driven_on_uring); }
 
 TEST(every_slot_of_the_seam_has_its_plug)
 {

@@ -27,7 +27,8 @@ static const char *const backends[] = {"epoll", "uring"};
 struct story {
     const char *backend;
     int pair[2];
-    int cleaned, ended;
+    _Atomic int cleaned; /* read by others */
+    int ended;
     pier_task leaver;
 };
 
@@ -329,7 +330,7 @@ TEST(hook_that_ends_the_thread_cancels_the_tasks)
         pthread_t thread;
         void *result;
         assert_int_equal(pthread_create(&thread, NULL, interrupts, story), 0);
-        while (!__atomic_load_n(&story->cleaned, __ATOMIC_RELAXED)) {
+        while (!story->cleaned) {
             test_sleep(0.01);
             assert_int_equal(pthread_kill(thread, SIGUSR1), 0);
         }

@@ -9,8 +9,11 @@
 #include <fcntl.h>
 #include <pier.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -462,6 +465,52 @@ static void ends(void)
 }
 
 TEST(closing_cancels_the_tasks_and_does_not_wait_beyond_its_deadline) { on_each(ends); }
+
+__attribute__((noinline)) static int recurse(volatile int depth)
+{
+    volatile char room[200];
+    room[0] = (char)depth;
+    int deeper = depth > 0 ? recurse(depth + 1) : 0;
+    return deeper + room[0];
+}
+
+static int overflows(void *unused)
+{
+    (void)unused;
+    return recurse(1);
+}
+
+static _Noreturn void overflow(const char *backend, int out)
+{
+    dup2(out, STDERR_FILENO);
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    signal(SIGSEGV, SIG_DFL); /* sanitizers have a handler */
+    if (pier_loop_open(&(pier_run_opts){.backend = backend}) < 0) _exit(1);
+    pier_spawn(overflows, NULL, &(pier_spawn_opts){.name = "deep"});
+    (void)pier_loop_turn();
+    _exit(2);
+}
+
+TEST(task_that_overflows_its_stack_is_named_in_a_driven_loop_too)
+{
+    for (size_t i = 0; i < PIER_COUNT(backends); i++) {
+        int ends[2], status;
+        char said[512];
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) overflow(backends[i], ends[1]);
+        close(ends[1]);
+        ssize_t n = read(ends[0], said, sizeof said - 1);
+        assert_true(n > 0);
+        said[n] = '\0';
+        assert_string_equal(said, "pier: task 1 \"deep\" overflowed its stack of 65536 bytes\n");
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGSEGV);
+        close(ends[0]);
+    }
+}
 
 static void forks(void)
 {
