@@ -308,6 +308,38 @@ TEST(task_of_a_driven_loop_that_ends_its_thread_ends_the_others)
     }
 }
 
+static int ends_a_thread_of_the_pool(void *arg)
+{
+    give_up(arg);
+    return 1;
+}
+
+static int leaves_it_to_threads(void *arg)
+{
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(pier_to_thread(ends_a_thread_of_the_pool, arg), 0);
+    return 0;
+}
+
+static int leaves_much_to_threads(void *arg)
+{
+    for (int i = 0; i < 30; i++)
+        assert_true(pier_spawn(leaves_it_to_threads, arg, NULL).number > 0);
+    return 0;
+}
+
+TEST(what_was_left_to_a_thread_may_end_that)
+{
+    for (size_t i = 0; i < PIER_COUNT(backends); i++) {
+        struct story *story = begin(backends[i]);
+        assert_int_equal(
+            pier_run(leaves_much_to_threads, story, &(pier_run_opts){.backend = story->backend}),
+            0);
+        assert_int_equal(story->cleaned, 600);
+        end(story);
+    }
+}
+
 static int leaves_from_the_hook(void *arg)
 {
     if (((struct story *)arg)->cleaned == 0) give_up(arg);

@@ -30,11 +30,15 @@ PURE = re.compile(
     re.VERBOSE,
 )
 
+# What catches a pthread_exit(3).
+EXITS = r"__sigsetjmp|__pthread_(un)?register_cancel|__pthread_unwind_next"
+
 # What one file needs by what it is.
 ALLOWED = {
     "file": r"fopencookie|setvbuf|fclose|fileno",  # a FILE over a socket
     "idna": r"idn2_\w+",
-    "left": r"__sigsetjmp|__pthread_(un)?register_cancel|__pthread_unwind_next",  # pthread_exit(3)
+    "left": EXITS,
+    "work": EXITS,
     "switch_portable": r"(get|make|swap)context|pthread_sigmask",  # where there is no assembly
 }
 

@@ -179,7 +179,8 @@ PIER_API pier_task pier_current(void);
 /**
  * Call `fn(arg)` in a thread of a small pool, for what can only block, while other tasks
  * run. Outside a task it is called directly. Returns what it returned; -EAGAIN: too many
- * are waiting for a thread of the pool, -EINVAL: `fn` is NULL; -EMFILE, -ENOMEM.
+ * are waiting for a thread of the pool, -EINVAL: `fn` is NULL; -EMFILE, -ENOMEM. An `fn` that
+ * ends that thread, pthread_exit(3), has returned 0.
  *
  * Cancel: it cannot be left, for `fn` uses what belongs to the caller; the cancel is
  * noticed by the next call. Threads: any. Python: asyncio.to_thread.

@@ -94,13 +94,9 @@ static struct pier__work *take(void)
     return work;
 }
 
-/* Run it, unlocked. It is touched afterwards only if its starter has left, or cannot leave for the lock. */
-static void run(struct pier__work *work)
+/* It has been run. It is touched only if its starter has left, or cannot leave for the lock, which is taken here. */
+static void finish(struct pier__work *work)
 {
-    work->state = PIER__WORK_RUNNING;
-    pthread_mutex_unlock(&pool.lock);
-    pier__seam = work->seam;
-    work->run(work);
     pthread_mutex_lock(&pool.lock);
     if (work->state == PIER__WORK_LEFT) {
         pthread_mutex_unlock(&pool.lock);
@@ -111,6 +107,29 @@ static void run(struct pier__work *work)
         pier__wake(work->starter);
     }
     pier__seam = &pier__seam_system;
+}
+
+static int add_thread(void);
+
+/* It has ended its thread, pthread_exit(3). What is queued may have counted on that. */
+static void lose_thread(void *work)
+{
+    finish(work);
+    pool.counts.threads--;
+    if (pool.first) (void)add_thread();
+    pthread_mutex_unlock(&pool.lock);
+}
+
+/* Run it, unlocked. */
+static void run(struct pier__work *work)
+{
+    work->state = PIER__WORK_RUNNING;
+    pthread_mutex_unlock(&pool.lock);
+    pier__seam = work->seam;
+    pthread_cleanup_push(lose_thread, work);
+    work->run(work);
+    pthread_cleanup_pop(0);
+    finish(work);
 }
 
 static void *serve(void *unused)
