@@ -340,6 +340,34 @@ TEST(what_was_left_to_a_thread_may_end_that)
     }
 }
 
+static int forks(void *arg)
+{
+    struct story *story = arg;
+    int status;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        last_story = story;
+        atexit(exit_well);
+        story->ended = 3;
+        give_up(story);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 7);
+    return 0;
+}
+
+TEST(forked_child_of_a_task_may_end_its_only_thread)
+{
+    NEEDS_PTHREAD_EXIT();
+    for (size_t i = 0; i < PIER_COUNT(backends); i++) {
+        struct story *story = begin(backends[i]);
+        assert_int_equal(pier_run(forks, story, &(pier_run_opts){.backend = story->backend}), 0);
+        end(story);
+    }
+}
+
 static int leaves_from_the_hook(void *arg)
 {
     if (((struct story *)arg)->cleaned == 0) give_up(arg);

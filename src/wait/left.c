@@ -35,13 +35,17 @@ extern int set_handler(void *env, int save_mask) __asm__("__sigsetjmp")
 
 #    define NEXT(handler) ((handler)->__pad[0]) /* the handler below */
 
-/* The running task is gone, with its frames. No locals that have an address: where ASan keeps them is what changes here. */
+/*
+ * The running task is gone, with its frames; or in a forked child who was one, and in a loop that is dead. No locals that have an
+ * address: where ASan keeps them is what changes here.
+ */
 static __attribute__((noinline)) void bury(struct pier__loop *loop)
 {
     struct pier__task *task = pier__task_here();
     pier__strand_of_task = NULL;
-    if (task) pier__switch_lost(&loop->context);
+    if (task || loop->dead) pier__switch_lost(&loop->context);
     pier__thread_forget_hooks();
+    if (loop->dead) return;
     if (!task) { /* it was the hook */
         pier__loop_cancel_all(loop, -ECANCELED);
         return;
@@ -61,6 +65,7 @@ int pier__loop_run(struct pier__loop *loop, pier__loop_work *work, pier_time dea
         bury(loop);
         NEXT(&above) = &handler; /* what was above it is gone, too */
         __pthread_unregister_cancel(&above);
+        if (loop->dead) __pthread_unwind_next(&handler);
     }
     int result = work(loop, deadline);
     __pthread_unregister_cancel(&handler);

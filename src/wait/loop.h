@@ -52,6 +52,7 @@ struct pier__loop {
 
     struct pier__task *first_ready, *last_ready;
     size_t ready_count;
+    bool idle;                /* it is driven, and between two turns */
     struct pier__task *tasks; /* all */
     size_t task_count;
     size_t outside; /* parked tasks that the world outside may wake */
@@ -79,7 +80,6 @@ struct pier__loop {
     struct pier__run root; /* the outermost pier_run(), and all that belongs to no other */
 
     bool driven;            /* by another loop; see wait/driven.c */
-    bool idle;              /* and between two turns */
     int outer_fd, alarm_fd; /* what that one watches, and what tells it that a timer is due */
     pier_time alarm;        /* when it is */
 
