@@ -80,11 +80,12 @@ int pier_group_cancel(pier_group *group)
 /* Wait for all of them; a cancel, or a scope that expires, is passed on to them once and told at the end. */
 static int wait_for_all(pier_group *group, struct pier__task *self)
 {
+    const struct pier__standing how = {.deadline = PIER_NEVER, .doing = "a group of tasks"};
     int canceled = 0;
     while (group->running > 0) {
         struct pier__place place;
         self->shielded = canceled < 0;
-        int code = pier__line_wait(&inside(group)->leaving, &place, "a group of tasks");
+        int code = pier__line_wait(&inside(group)->leaving, &place, &how);
         self->shielded = false;
         if (code == 0) continue;
         canceled = code;

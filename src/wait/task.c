@@ -93,58 +93,11 @@ int pier__task_take_off(struct pier__task *task, int code)
     return code;
 }
 
-static void append(struct pier__line *line, struct pier__place *place)
+void pier__task_stands(struct pier__task *task, struct pier__place *places, size_t count)
 {
-    place->next = NULL;
-    if (line->last)
-        line->last->next = place;
-    else
-        line->first = place;
-    line->last = place;
-}
-
-static void remove_place(struct pier__line *line, struct pier__place *place)
-{
-    struct pier__place *before = NULL;
-    for (struct pier__place *p = line->first; p != place; p = p->next) {
-        before = p;
-    }
-    if (before)
-        before->next = place->next;
-    else
-        line->first = place->next;
-    if (line->last == place) line->last = before;
-}
-
-int pier__line_wait(struct pier__line *line, struct pier__place *place, const char *doing)
-{
-    struct pier__task *task = pier__task_here();
-    *place = (struct pier__place){.task = task};
-    append(line, place);
-    while (!place->called) {
-        int code = task->shielded ? 0 : pier__task_called_off(task);
-        if (code < 0) {
-            remove_place(line, place);
-            return pier__task_take_off(task, code);
-        }
-        task->local = true;
-        pier__task_park(task, doing, PIER_NEVER);
-        task->local = false;
-    }
-    return 0;
-}
-
-bool pier__line_call(struct pier__line *line, int64_t value)
-{
-    struct pier__place *place = line->first;
-    if (!place) return false;
-    line->first = place->next;
-    if (!line->first) line->last = NULL;
-    struct pier__task *task = place->task;
-    place->value = value;
-    place->called = true; /* and from now on it may be gone */
-    pier__task_ready(task);
-    return true;
+    task->places = places;
+    task->place_count = count;
+    if (!places) task->waker.woken = false;
 }
 
 /* A free slot's number, or -ENOMEM. */
@@ -304,6 +257,9 @@ void pier__task_reap(struct pier__task *task)
     slot->task = NULL;
     slot->result = task->result;
     if (!wanted) give_slot(loop, task->number);
+    for (size_t i = 0; i < task->place_count; i++) {
+        pier__line_leave(&task->places[i]); /* of a loop that gave up: they lie on its stack */
+    }
     while (pier__line_call(&task->joiners, task->result)) {
     }
     if (task->entered) orphan(task);
@@ -381,7 +337,8 @@ static int join(pier_task task, int *out_result)
     int result = slot->result;
     if (slot->task) {
         struct pier__place place;
-        int err = pier__line_wait(&slot->task->joiners, &place, "a task");
+        const struct pier__standing how = {.deadline = PIER_NEVER, .doing = "a task"};
+        int err = pier__line_wait(&slot->task->joiners, &place, &how);
         if (err < 0) return err;
         result = (int)place.value;
     } else {

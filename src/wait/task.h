@@ -5,6 +5,7 @@
 #include "base/bits.h"
 #include "base/strand.h"
 #include "wait/backend.h"
+#include "wait/line.h"
 #include "wait/stack.h"
 #include "wait/switch.h"
 #include "wait/timer.h"
@@ -36,19 +37,6 @@ struct pier__run {
     struct pier__task *waiter; /* of a run inside a loop: who waits for it */
 };
 
-/* Tasks in a queue, each with one place in it, that wait to be called by another task. */
-struct pier__place {
-    struct pier__place *next;
-    struct pier__task *task;
-    bool called;
-    int64_t value; /* what the caller had to say */
-};
-
-/* Zeroed: empty. */
-struct pier__line {
-    struct pier__place *first, *last;
-};
-
 struct pier__task {
     struct pier__strand strand; /* first: found from pier__strand_of_task */
     struct pier__context context;
@@ -74,7 +62,9 @@ struct pier__task {
     uint64_t group_owner;      /* and the birth of the task that entered that */
     struct pier__run *run;
     void (*ended)(void *arg); /* called by the loop when it has; or NULL */
-    struct pier__line joiners;
+    struct pier__line joiners;      /* each gets the result */
+    struct pier__place *places;     /* in the lines where it stands, */
+    size_t place_count;             /* so many */
     struct pier__pending *pendings; /* what it waits for, */
     size_t pending_count;
     const char *doing; /* in words, */
@@ -113,14 +103,8 @@ static inline int pier__task_called_off(const struct pier__task *task)
 }
 int pier__task_take_off(struct pier__task *task, int code);
 
-/*
- * Wait in a line until called: 0 and the value in place->value; or what pier__task_called_off() says, taken. The caller gives
- * the place.
- */
-int pier__line_wait(struct pier__line *line, struct pier__place *place, const char *doing);
-
-/* Call the first of a line, which takes it out, with a value for it. False: nobody waits. */
-bool pier__line_call(struct pier__line *line, int64_t value);
+/* It stands in lines, with these places, out of which a task that is given up must be taken; NULL: it has left them. */
+void pier__task_stands(struct pier__task *task, struct pier__place *places, size_t count);
 
 /* What a new task belongs to. */
 struct pier__home {

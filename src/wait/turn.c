@@ -8,39 +8,14 @@
 #include <poll.h>
 #include <stddef.h>
 
-struct pier__turn_waiter {
-    struct pier__turn_waiter *next;
-    struct pier__waker *waker;
-    bool granted;
-};
-
-static void enqueue(struct pier__turn *turn, struct pier__turn_waiter *waiter)
-{
-    if (!turn->first) turn->last = &turn->first;
-    waiter->next = NULL;
-    *turn->last = waiter;
-    turn->last = &waiter->next;
-}
-
-static void dequeue(struct pier__turn *turn, struct pier__turn_waiter *waiter)
-{
-    struct pier__turn_waiter **link = &turn->first;
-    while (*link != waiter) {
-        link = &(*link)->next;
-    }
-    *link = waiter->next;
-    if (!waiter->next) turn->last = link;
-}
-
 /* Wait until granted, or give up and leave the queue; a grant that came meanwhile is accepted. */
-static int await_grant(struct pier__turn *turn, struct pier__turn_waiter *self,
-    struct pier__life *life, pier_time deadline)
+static int await_grant(struct pier__place *self, struct pier__life *life, pier_time deadline)
 {
     int64_t err = 0;
     for (;;) {
         pier__life_lock();
-        bool granted = self->granted;
-        if (!granted && err < 0) dequeue(turn, self);
+        bool granted = self->called;
+        if (!granted && err < 0) pier__line_leave(self);
         pier__life_unlock();
         if (granted) return 0;
         if (err < 0) return (int)err;
@@ -58,14 +33,14 @@ static int take(
     if (timeout == 0) return -EAGAIN;
     uint32_t holder = atomic_load_explicit(&turn->holder, memory_order_relaxed);
     if (holder == pier__strand_number()) return -EDEADLK;
-    struct pier__turn_waiter self = {0};
+    struct pier__place self = {0};
     int err = pier__waker(&self.waker);
     if (err < 0) return err;
     pier__life_lock();
     bool got_it = atomic_exchange_explicit(&turn->state, 2, memory_order_acquire) == 0;
-    if (!got_it) enqueue(turn, &self);
+    if (!got_it) pier__line_join(&turn->waiting, &self);
     pier__life_unlock();
-    return got_it ? 0 : await_grant(turn, &self, life, deadline);
+    return got_it ? 0 : await_grant(&self, life, deadline);
 }
 
 int pier__turn_take(
@@ -84,13 +59,7 @@ void pier__turn_give(struct pier__turn *turn)
             &turn->state, &alone, 0, memory_order_release, memory_order_relaxed))
         return;
     pier__life_lock();
-    struct pier__turn_waiter *next = turn->first;
-    if (next) {
-        dequeue(turn, next);
-        next->granted = true;
-        pier__wake(next->waker);
-    } else {
+    if (!pier__line_call(&turn->waiting, 0))
         atomic_store_explicit(&turn->state, 0, memory_order_release);
-    }
     pier__life_unlock();
 }

@@ -3,6 +3,7 @@
 #define PIER_WAIT_TURN_H
 
 #include "wait/life.h"
+#include "wait/line.h"
 
 #include <pier/time.h>
 
@@ -14,12 +15,10 @@
  * come, first served. Zeroed: free. Taking a free turn and giving back one that nobody waits for
  * is one atomic instruction each.
  */
-struct pier__turn_waiter;
-
 struct pier__turn {
-    _Atomic uint32_t state;                  /* 0 free, 1 taken, 2 taken and perhaps waited for */
-    _Atomic uint32_t holder;                 /* pier__strand_number() of whoever has taken it */
-    struct pier__turn_waiter *first, **last; /* under pier__life_lock() */
+    _Atomic uint32_t state;    /* 0 free, 1 taken, 2 taken and perhaps waited for */
+    _Atomic uint32_t holder;   /* pier__strand_number() of whoever has taken it */
+    struct pier__line waiting; /* under pier__life_lock() */
 };
 
 /*
