@@ -83,6 +83,7 @@
  *     pier/net.h       dial, serve, read lines, stdio
  *     pier/task.h      light tasks
  *     pier/loop.h      light tasks in a loop of GLib's, libuv's or another
+ *     pier/sync.h      events, locks, queues
  *     pier/version.h   which pier this is
  */
 
@@ -94,6 +95,7 @@
 #include <pier/option.h>
 #include <pier/resolve.h>
 #include <pier/socket.h>
+#include <pier/sync.h>
 #include <pier/task.h>
 #include <pier/time.h>
 #include <pier/version.h>

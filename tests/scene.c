@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "scene.h"
 
+#include "base/bits.h"
 #include "base/seam.h"
 #include "harness.h"
 
@@ -266,4 +267,13 @@ void scene_signal_storm(bool on)
     if (on) scene_catch_signals();
     struct itimerval each = {.it_interval = {0, on ? 1000 : 0}, .it_value = {0, on ? 1000 : 0}};
     assert_int_equal(setitimer(ITIMER_REAL, &each, NULL), 0);
+}
+
+void scene_on_each_backend(int (*fn)(void *backend))
+{
+    static const char *const backends[] = {"epoll", "uring"};
+    for (size_t i = 0; i < PIER_COUNT(backends); i++) {
+        pier_run_opts opts = {.backend = backends[i], .stack_size = (size_t)1 << 20};
+        assert_int_equal(pier_run(fn, (void *)(uintptr_t)backends[i], &opts), 0);
+    }
 }

@@ -91,6 +91,9 @@ int scene_signals_caught(void);
  */
 bool scene_race_goes_on(int rounds, int wanted, pier_time start);
 
+/* Run fn(backend) as the main task of a loop on each backend, by its name; it must return 0. Inside a loop: twice there. */
+void scene_on_each_backend(int (*fn)(void *backend));
+
 /* SIGALRM every millisecond until it is called with false. */
 void scene_signal_storm(bool on);
 

@@ -96,6 +96,9 @@ enum pier_code {
     PIER_EINCOMPLETE = -12027,  /**< The stream ended in the middle of what was asked for. */
     PIER_ENOTASK = -12028,      /**< Only a task can do this, and none is running. */
     PIER_ENOLOOP = -12029,      /**< No loop was opened in this thread. */
+    PIER_EFOREIGN = -12030,     /**< It belongs to another thread, or to the tasks there. */
+    PIER_ENOTHELD = -12031,     /**< A lock that is not held, or not by the caller. */
+    PIER_ESHUTDOWN = -12032,    /**< The queue has been shut down. */
 };
 
 /**

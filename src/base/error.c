@@ -217,6 +217,9 @@ static const struct fact arguments[] = {
     E(EINCOMPLETE, "stream ended early", EOFError),
     E(ENOTASK, "not inside a task", RuntimeError),
     E(ENOLOOP, "no loop was opened in this thread", RuntimeError),
+    E(EFOREIGN, "bound to a different thread", RuntimeError),
+    E(ENOTHELD, "lock is not held by the caller", RuntimeError),
+    E(ESHUTDOWN, "queue has been shut down", QueueShutDown),
 };
 #undef E
 

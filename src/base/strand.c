@@ -15,10 +15,13 @@ struct pier__strand *pier__strand(void)
     return pier__strand_of_task ? pier__strand_of_task : &of_thread;
 }
 
-uint32_t pier__strand_number(void)
+static uint32_t number_of(struct pier__strand *strand)
 {
     static _Atomic uint32_t last;
-    struct pier__strand *strand = pier__strand();
     if (PIER_UNLIKELY(strand->number == 0)) strand->number = atomic_fetch_add(&last, 1) + 1;
     return strand->number;
 }
+
+uint32_t pier__strand_number(void) { return number_of(pier__strand()); }
+
+uint32_t pier__thread_number(void) { return number_of(&of_thread); }

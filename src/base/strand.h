@@ -30,4 +30,7 @@ struct pier__strand *pier__strand(void);
 /* A number for this strand that no other has or had, and that is not 0. */
 uint32_t pier__strand_number(void);
 
+/* The same for the thread itself, whichever of its tasks is running. */
+uint32_t pier__thread_number(void);
+
 #endif

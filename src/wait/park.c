@@ -254,9 +254,6 @@ int64_t pier__task_await(struct pier__task *task, struct pier__op *op)
     }
     if (op->timeout != PIER_NEVER)
         w.limit = pier__earlier(w.limit, pier__point(pier__seam->now(), op->timeout));
-    if (task->budget == 0)
-        pier__task_yield(task);
-    else
-        task->budget--;
+    pier__task_spend(task);
     return op->code == PIER_OP_POLL ? await_poll(&w) : await_call(&w);
 }

@@ -74,6 +74,14 @@ void pier__task_yield(struct pier__task *task)
     leave(task);
 }
 
+void pier__task_spend(struct pier__task *task)
+{
+    if (task->budget == 0)
+        pier__task_yield(task);
+    else
+        task->budget--;
+}
+
 int pier__task_called_off_why(const struct pier__task *task)
 {
     if (task->cancel) return task->cancel;
@@ -91,6 +99,16 @@ int pier__task_take_off(struct pier__task *task, int code)
         if (scope->deadline <= now) scope->expired = true;
     }
     return code;
+}
+
+int pier__task_begin(void)
+{
+    struct pier__task *task = pier__task_here();
+    if (!task) return 0;
+    int code = pier__task_called_off(task);
+    if (code < 0) return pier__task_take_off(task, code);
+    pier__task_spend(task);
+    return 0;
 }
 
 void pier__task_stands(struct pier__task *task, struct pier__place *places, size_t count)

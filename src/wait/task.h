@@ -103,6 +103,12 @@ static inline int pier__task_called_off(const struct pier__task *task)
 }
 int pier__task_take_off(struct pier__task *task, int code);
 
+/* A call has the chance to wait and may not need it: after many of those, the others have a turn. */
+void pier__task_spend(struct pier__task *task);
+
+/* A call that may wait begins, perhaps outside a task: 0, or what pier__task_called_off() says, taken. */
+int pier__task_begin(void);
+
 /* It stands in lines, with these places, out of which a task that is given up must be taken; NULL: it has left them. */
 void pier__task_stands(struct pier__task *task, struct pier__place *places, size_t count);
 
