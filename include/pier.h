@@ -83,7 +83,7 @@
  *     pier/net.h       dial, serve, read lines, stdio
  *     pier/task.h      light tasks
  *     pier/loop.h      light tasks in a loop of GLib's, libuv's or another
- *     pier/sync.h      events, locks, queues
+ *     pier/sync.h      events, locks, queues; waiting for any of several
  *     pier/version.h   which pier this is
  */
 

@@ -108,11 +108,14 @@ def struct(xml, refid):
         kind = flat(field.find("type"))
         called = flat(field.find("name")) + flat(field.find("argsstring"))
         if kind.startswith("union"):
-            inner = ET.parse(xml / f"union{name.replace('_', '__')}_8{called}.xml").getroot()
+            # One without a name is "@2" here, and "__unnamed2__" there.
+            file = re.sub(r"^@(\d+)$", r"____unnamed\1____", called)
+            inner = ET.parse(xml / f"union{name.replace('_', '__')}_8{file}.xml").getroot()
             parts = "; ".join(f"{flat(f.find('type'))} {flat(f.find('name'))}"
                               for f in inner.iter("memberdef"))
             kind = f"union {{ {parts}; }}"
-        space = "" if kind.endswith("*") else " "
+            called = "" if called.startswith("@") else called
+        space = "" if kind.endswith("*") or not called else " "
         fields.append((f"{kind}{space}{called};", paragraphs(field)))
     return (heading(f"struct {name}") + ".RS 4\n" + paragraphs(compound) + "\n" +
             tagged(fields) + ".RE\n")

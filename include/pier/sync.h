@@ -8,7 +8,8 @@
  *
  * @defgroup pier_sync Waiting for each other
  * @ingroup pier
- * Events, locks, semaphores and queues, after those of Python's asyncio.
+ * Events, locks, semaphores and queues, after those of Python's asyncio, and one call that
+ * waits for any of them and of sockets.
  *
  *     static pier_queue jobs;
  *
@@ -55,6 +56,7 @@
  * @{
  */
 
+#include <pier/task.h>
 #include <pier/time.h>
 #include <pier/version.h>
 
@@ -289,6 +291,56 @@ PIER_API ssize_t pier_queue_qsize(pier_queue *queue);
  * Threads: any. Python: queue.maxsize.
  */
 PIER_API ssize_t pier_queue_maxsize(const pier_queue *queue);
+
+/** @} */
+/** @name Any of several
+ * @{ */
+
+/** What to wait for. */
+enum pier_wait {
+    PIER_WAIT_NOTHING,   /**< This one is passed over. */
+    PIER_WAIT_READABLE,  /**< A socket, until pier_wait_readable() would return. */
+    PIER_WAIT_WRITABLE,  /**< A socket, until pier_wait_writable() would return. */
+    PIER_WAIT_EVENT,     /**< An event, until it is set. */
+    PIER_WAIT_SEMAPHORE, /**< A semaphore, until there is a permit. */
+    PIER_WAIT_GET,       /**< A queue, until there is an item, or it is shut down. */
+    PIER_WAIT_PUT,       /**< A queue, until there is room, or it is shut down. */
+    PIER_WAIT_TASK,      /**< A task of this loop, until it has ended. */
+};
+
+/** One of the things to wait for: `{PIER_WAIT_READABLE, .socket = s}`. */
+typedef struct pier_waitable {
+    enum pier_wait what; /**< Which of those below is meant, and how. */
+    /** The thing itself. */
+    union {
+        int socket;                /**< READABLE, WRITABLE: a socket, or any descriptor. */
+        pier_event *event;         /**< EVENT. */
+        pier_semaphore *semaphore; /**< SEMAPHORE. */
+        pier_queue *queue;         /**< GET, PUT. */
+        pier_task task;            /**< TASK. */
+    };
+    bool ready; /**< After a wait that did not fail: whether this one is. */
+} pier_waitable;
+
+/**
+ * Wait until at least one of `count` things is ready. Returns how many are, and tells in
+ * each whether it is; -ETIME at `deadline`, or at the earliest deadline of one of the
+ * sockets; one that has passed only looks. Time-outs of sockets do not count here.
+ *
+ * It takes nothing: that something was ready does not mean that it still is when the caller
+ * comes to take it, if others use it too. So take with pier_queue_get_nowait(), or with a
+ * deadline that has passed.
+ *
+ * Errors also: -EINVAL: nothing to wait for, or a NULL; -EBADF: a bad descriptor; what
+ * pier_join() says of a task that is not there, and a negative handle itself; PIER_EFOREIGN;
+ * PIER_ENOTASK: a thread that would wait for ever, because what it waits for is neither a
+ * socket nor outside; -ENOMEM. Nothing is told in the array then.
+ *
+ * Cancel: -ECANCELED, also when one of the sockets is closed; nothing is taken. Threads:
+ * any, for sockets and what is outside. Python: asyncio.wait with FIRST_COMPLETED,
+ * selectors.
+ */
+PIER_API int pier_wait_any(pier_waitable *waitables, size_t count, pier_time deadline);
 
 /** @} */
 

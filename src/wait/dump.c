@@ -33,10 +33,10 @@ static void describe(const struct pier__task *task, pier_time now, struct pier__
     }
     pier__text_format(t, ": %s", state_name(task));
     if (task->state == PIER__TASK_PARKED) {
-        bool call = task->pending_count > 0;
         pier__text_format(t, " for %s", task->doing ? task->doing : "the others");
-        for (size_t i = 0; call && i < task->pending_count && i < 4; i++) {
-            pier__text_format(t, "%s %d", i == 0 ? " on" : ",", task->pendings[i].fd);
+        for (size_t i = 0, told = 0; i < task->pending_count && told < 4; i++) {
+            int fd = task->pendings[i].fd;
+            if (fd >= 0) pier__text_format(t, "%s %d", told++ == 0 ? " on" : ",", fd);
         }
         pier_time since = now > task->since ? now - task->since : 0;
         pier__text_format(t, ", for %lld.%03lld s", (long long)(since / PIER_SECOND),

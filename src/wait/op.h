@@ -40,6 +40,7 @@ struct pier__op {
     bool connecting;         /* a connect is under way: its next try asks what came of it */
     bool many;               /* of an accept that reports: one connection after the other */
     bool shielded;           /* neither a task's cancel nor a scope ends it */
+    bool local;              /* a poll that only another task of the same loop can end, by waking */
     struct pier__life *life; /* NULL: a bare descriptor, never woken */
     int64_t timeout;         /* the longest wait in ns; 0: none, PIER_NEVER: no limit */
     pier_time deadline;      /* the point beyond which nothing is done at all */
@@ -70,6 +71,8 @@ struct pier__op {
         struct { /* with one more element than count, for the wake descriptor */
             struct pollfd *fds;
             nfds_t count;
+            struct pier__life *const *lives; /* those of the descriptors, each or all NULL */
+            const char *doing;               /* for people; NULL: "poll" */
         } poll;
     } with;
 };

@@ -32,6 +32,7 @@ static const char *doing(const struct pier__op *op)
         [PIER_OP_CONNECT] = "connect",
         [PIER_OP_POLL] = "poll",
     };
+    if (op->code == PIER_OP_POLL && op->with.poll.doing) return op->with.poll.doing;
     return words[op->code];
 }
 
@@ -53,8 +54,9 @@ static int64_t deliver(const struct wait *w)
 static void park(struct wait *w, pier_time until)
 {
     w->task->shielded = w->off < 0 || w->op->shielded;
+    w->task->local = w->op->local;
     pier__task_park(w->task, doing(w->op), until);
-    w->task->shielded = false;
+    w->task->shielded = w->task->local = false;
 }
 
 /* Field by field: to zero it as a whole first costs more than all the rest of a wait. */
@@ -205,7 +207,9 @@ static int64_t poll_parts(struct wait *w, struct pier__pending *parts)
     w->task->pending_count = count;
     for (size_t i = 0; i < count; i++) {
         const struct pollfd *fd = &op->with.poll.fds[i];
-        prepare(&parts[i], op, fd->fd, fd->fd == op->fd ? op->life : NULL, fd->events);
+        struct pier__life *own = fd->fd == op->fd ? op->life : NULL;
+        prepare(
+            &parts[i], op, fd->fd, op->with.poll.lives ? op->with.poll.lives[i] : own, fd->events);
         parts[i].done = fd->fd < 0;
         parts[i].result = -ECANCELED;
         idle += parts[i].done;

@@ -278,7 +278,7 @@ void pier__task_reap(struct pier__task *task)
     for (size_t i = 0; i < task->place_count; i++) {
         pier__line_leave(&task->places[i]); /* of a loop that gave up: they lie on its stack */
     }
-    while (pier__line_call(&task->joiners, task->result)) {
+    while (pier__line_call(&task->joiners, task->result) || pier__line_call(&task->watchers, 0)) {
     }
     if (task->entered) orphan(task);
     if (task->group) pier__group_lost(task, task->result);
@@ -341,9 +341,10 @@ pier_task pier_group_spawn(
     return spawn(group, fn, arg, opts);
 }
 
-static int join(pier_task task, int *out_result)
+/* The slot of a task that this one may wait for: 0 or a code. */
+static int find_other(pier_task task, struct pier__slot **out)
 {
-    struct pier__task *self = pier__task_here();
+    const struct pier__task *self = pier__task_here();
     if (task.number < 0) return task.number;
     struct pier__loop *loop = pier__loop_here;
     if (!self && !(loop && loop->driven)) return PIER_ENOTASK;
@@ -352,17 +353,37 @@ static int join(pier_task task, int *out_result)
     if (!slot) return -ESRCH;
     if (slot->task && !self) return -EAGAIN;
     if (slot->task && slot->task == self) return -EDEADLK;
+    *out = slot;
+    return 0;
+}
+
+int pier__task_watch(pier_task task, struct pier__place *place)
+{
+    struct pier__slot *slot;
+    int err = find_other(task, &slot);
+    if (err < 0) return err;
+    if (!slot->task) return 1;
+    pier__line_join(&slot->task->watchers, place);
+    return 0;
+}
+
+static int join(pier_task task, int *out_result)
+{
+    struct pier__task *self = pier__task_here();
+    struct pier__slot *slot;
+    int err = find_other(task, &slot);
+    if (err < 0) return err;
     int result = slot->result;
     if (slot->task) {
         struct pier__place place;
         const struct pier__standing how = {.deadline = PIER_NEVER, .doing = "a task"};
-        int err = pier__line_wait(&slot->task->joiners, &place, &how);
+        err = pier__line_wait(&slot->task->joiners, &place, &how);
         if (err < 0) return err;
         result = (int)place.value;
     } else {
         int code = self ? pier__task_called_off(self) : 0;
         if (code < 0) return pier__task_take_off(self, code);
-        give_slot(loop, task.number);
+        give_slot(pier__loop_here, task.number);
     }
     if (out_result) *out_result = result;
     return 0;

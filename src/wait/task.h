@@ -61,8 +61,9 @@ struct pier__task {
     pier_group *group;         /* the one that it was spawned into, or NULL, */
     uint64_t group_owner;      /* and the birth of the task that entered that */
     struct pier__run *run;
-    void (*ended)(void *arg); /* called by the loop when it has; or NULL */
+    void (*ended)(void *arg);       /* called by the loop when it has; or NULL */
     struct pier__line joiners;      /* each gets the result */
+    struct pier__line watchers;     /* who only want to know */
     struct pier__place *places;     /* in the lines where it stands, */
     size_t place_count;             /* so many */
     struct pier__pending *pendings; /* what it waits for, */
@@ -111,6 +112,12 @@ int pier__task_begin(void);
 
 /* It stands in lines, with these places, out of which a task that is given up must be taken; NULL: it has left them. */
 void pier__task_stands(struct pier__task *task, struct pier__place *places, size_t count);
+
+/*
+ * Put a place among the watchers of a task of this loop: 0, or 1 if it has ended; as pier_join() if there is none. The end
+ * takes the place out.
+ */
+int pier__task_watch(pier_task task, struct pier__place *place);
 
 /* What a new task belongs to. */
 struct pier__home {
