@@ -270,6 +270,65 @@ class Unix(programs.Case):
             self.assertIn("AF_UNIX path too long", errors)
 
 
+class News(programs.Case):
+    def setUp(self):
+        super().setUp()
+        self.server = self.start(example("news_server"), 0, stdin=subprocess.PIPE)
+        self.port = port_of(self.server.line())
+
+    def tell(self, text):
+        self.server.stdin.write(text)
+        self.server.stdin.flush()
+
+    def reader(self):
+        """A reader that gets the news already: until it does, there are some to get."""
+        s = self.connect(self.port)
+        s.settimeout(0.05)
+        lines = s.makefile("rb")
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            self.tell(b"are you there?\n")
+            try:
+                if s.recv(1, socket.MSG_PEEK):
+                    break
+            except TimeoutError:
+                pass
+        s.settimeout(PATIENCE)
+        return s, lines
+
+    def test_news_server_tells_all_and_what_is_queued_at_the_end(self):
+        readers = [self.reader() for _ in range(5)]
+        quitter, _ = readers.pop()
+        quitter.close()
+        news = b"".join(b"%d\n" % i for i in range(500))
+        self.tell(news)
+        self.server.stdin.close()
+        for s, lines in readers:
+            told = [line for line in lines.read().splitlines(True) if b"there" not in line]
+            self.assertEqual(b"".join(told), news)
+            s.close()
+        self.assertEqual((self.server.wait(), self.server.errors), (0, ""))
+
+    def test_news_server_is_not_held_up_by_a_slow_reader(self):
+        slow, _ = self.reader()
+        _, lines = self.reader()
+        line = b"x" * 150 + b"\n"
+        for _ in range(40):  # far more than the kernel and a queue hold
+            self.tell(line * 500 + b"so far\n")
+            for told in lines:
+                if told == b"so far\n":
+                    break
+        slow.close()
+        self.server.stdin.close()
+        self.assertEqual((self.server.wait(), self.server.errors), (0, ""))
+
+    def test_news_server_tells_that_its_port_is_in_use(self):
+        taken = self.listen(address=("", 0)).getsockname()[1]
+        status, _, errors = self.run_program(example("news_server"), taken)
+        self.assertEqual(status, 1)
+        self.assertIn("Address already in use", errors)
+
+
 class Chat(programs.Case):
     def setUp(self):
         super().setUp()
