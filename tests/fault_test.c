@@ -449,6 +449,60 @@ TEST(a_driven_loop_on_epoll_survives_every_failure) { exhaust(driven_on_epoll); 
 
 TEST(a_driven_loop_on_io_uring_survives_every_failure) { exhaust(driven_on_uring); }
 
+static int puts_one(void *queue)
+{
+    int number = 7;
+    return pier_queue_put(queue, &number, pier_after(SOON));
+}
+
+/* Six things, so that there is no room on the stack for them. */
+static int waits_for_any(pier_queue *queue, int s)
+{
+    pier_event event = {0};
+    int number;
+    pier_waitable all[] = {{PIER_WAIT_GET, .queue = queue}, {PIER_WAIT_READABLE, .socket = s},
+        {PIER_WAIT_TASK, .task = pier_spawn(puts_one, queue, NULL)},
+        {PIER_WAIT_EVENT, .event = &event}, {PIER_WAIT_EVENT, .event = &event},
+        {PIER_WAIT_EVENT, .event = &event}};
+    int err = first_bad(pier_wait_any(all, 6, pier_after(SOON)));
+    if (err == 0) err = pier_queue_get(queue, &number, pier_after(SOON));
+    if (all[2].task.number > 0) (void)pier_join(all[2].task, NULL);
+    return err;
+}
+
+static int in_a_loop(void *unused)
+{
+    (void)unused;
+    pier_queue queue;
+    int pair[2];
+    int err = pier_queue_init(&queue, &(pier_queue_opts){.item_size = sizeof(int)});
+    if (err < 0) return err;
+    err = pier_socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+    if (err == 0) {
+        err = waits_for_any(&queue, pair[0]);
+        pier_close(pair[0]);
+        pier_close(pair[1]);
+    }
+    assert_int_equal(pier_queue_done(&queue), 0); /* nobody stands in its lines */
+    return err;
+}
+
+static int on_epoll(void)
+{
+    return pier_run(in_a_loop, NULL, &(pier_run_opts){.backend = "epoll"});
+}
+
+static int on_uring(void)
+{
+    return pier_run(in_a_loop, NULL, &(pier_run_opts){.backend = "uring"});
+}
+
+TEST(waiting_for_each_other_survives_every_failure)
+{
+    exhaust(on_epoll);
+    exhaust(on_uring);
+}
+
 TEST(every_slot_of_the_seam_has_its_plug)
 {
     union {
