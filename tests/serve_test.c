@@ -2,6 +2,7 @@
 #include "base/bits.h"
 #include "base/seam.h"
 #include "harness.h"
+#include "wait/switch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -556,15 +557,17 @@ static void leave_the_thread(int client, void *arg)
     pthread_exit(NULL);
 }
 
-TEST(a_handler_may_end_its_thread)
+ON_EACH(a_handler_may_end_its_thread)
 {
+#ifdef PIER__TSAN
+    if (strcmp(crew, "thread") != 0) return; /* it lets no fiber do so */
+#endif
     struct server server = {.handler = leave_the_thread};
-    crew = "thread";
     start(&server);
     for (int i = 0; i < 10; i++)
         expect_greeting(dial(&server));
     stop(&server, 5);
-    assert_int_equal(join(&server), 0);
+    assert_int_equal(join(&server), 0); /* in tasks it has ended by now, and with NULL */
     assert_int_equal(server.counts.accepted, 10);
 }
 

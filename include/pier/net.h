@@ -161,9 +161,11 @@ typedef struct pier_serve_opts {
  *
  * Ownership: the listener stays the caller's; a client is pier_serve()'s to close. Cancel:
  * closing the listener ends it with -ECANCELED, when the clients that are being served have
- * finished. Of a task that serves, a cancel cancels its clients, too. Threads: any; one
- * pier_serve() per listener, a second one is -EBUSY. Python: asyncio.start_server,
- * Server.serve_forever; with "thread" socketserver.ThreadingTCPServer.serve_forever.
+ * finished. Of a task that serves, a cancel cancels its clients, too. A handler that calls
+ * pthread_exit(3) has ended its client; its thread, which may be the caller's, ends when the
+ * server does. Threads: any; one pier_serve() per listener, a second one is -EBUSY. Python:
+ * asyncio.start_server, Server.serve_forever; with "thread"
+ * socketserver.ThreadingTCPServer.serve_forever.
  */
 PIER_API int pier_serve(
     int server, void (*handler)(int client, void *arg), void *arg, const pier_serve_opts *opts);

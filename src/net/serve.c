@@ -8,6 +8,7 @@
 #include "base/trace.h"
 #include "sock/limit.h"
 #include "sock/socket.h"
+#include "wait/loop.h"
 
 #include <errno.h>
 #include <string.h>
@@ -268,6 +269,7 @@ int pier_serve(
 {
     pier_time began = pier__trace_begin();
     int err = serve(server, handler, arg, opts);
+    pier__thread_end(); /* a handler may have told it to */
     if (PIER_UNLIKELY(began)) pier__trace_end(began, -1, err, "serve(%d)", server);
     return err;
 }

@@ -149,7 +149,7 @@ static void *work(void *arg)
     struct crew *crew = serving->crew_state;
     pier__seam = serving->seam;
     (void)pier__seam->thread_name("pier-worker");
-    int err = pier_run(
+    int err = pier__run_here(
         keep, worker, &(pier_run_opts){.backend = serving->opts->backend, .name = "worker"});
     pthread_mutex_lock(&serving->lock);
     worker->failed = err < 0 ? err : -ECANCELED;
@@ -257,7 +257,7 @@ static int run_workers(struct pier__serving *serving)
         employed += err == 0;
     }
     const pier_run_opts how = {.backend = serving->opts->backend, .name = "server"};
-    if (err == 0) err = pier_run(serve_here, serving, &how);
+    if (err == 0) err = pier__run_here(serve_here, serving, &how);
     dismiss(serving, employed);
     return err;
 }

@@ -126,12 +126,16 @@ static int turn(void)
     wake(loop);
     err = pier__loop_run(loop, look_and_turn, 0);
     rest(loop);
-    if (loop->left) pier__thread_end_on();
     size_t count = loop->task_count;
     return err < 0 ? err : count < INT_MAX ? (int)count : INT_MAX;
 }
 
-int pier_loop_turn(void) { return (int)pier__failed("turn the loop", NULL, turn()); }
+int pier_loop_turn(void)
+{
+    int err = turn();
+    pier__thread_end();
+    return (int)pier__failed("turn the loop", NULL, err);
+}
 
 /* Cancel all, and turn until they have ended. */
 static int end_tasks(struct pier__loop *loop, pier_time deadline)
@@ -148,11 +152,10 @@ static int end_tasks(struct pier__loop *loop, pier_time deadline)
     return result;
 }
 
-int pier__driven_end(struct pier__loop *loop, pier_time deadline, bool *out_left)
+int pier__driven_end(struct pier__loop *loop, pier_time deadline)
 {
     wake(loop);
     int err = pier__loop_run(loop, end_tasks, deadline);
-    *out_left = loop->left;
     if (err == -ETIME)
         rest(loop);
     else
@@ -166,16 +169,14 @@ static int close_driven(pier_time deadline)
     if (deadline < 0) return -EINVAL;
     int err = find(&loop);
     if (err < 0) return err;
-    bool left;
-    err = pier__driven_end(loop, deadline, &left);
-    if (left) pier__thread_end_on();
-    return err;
+    return pier__driven_end(loop, deadline);
 }
 
 int pier_loop_close(pier_time deadline)
 {
     pier_time began = pier__trace_begin();
     int err = close_driven(deadline);
+    pier__thread_end();
     if (PIER_UNLIKELY(began)) pier__trace_end(began, -1, err, "loop_close()");
     return (int)pier__failed("close the loop", NULL, err);
 }

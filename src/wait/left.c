@@ -33,6 +33,8 @@ extern _Noreturn void __pthread_unwind_next(__pthread_unwind_buf_t *buf);
 extern int set_handler(void *env, int save_mask) __asm__("__sigsetjmp")
     __attribute__((returns_twice));
 
+static _Thread_local bool told_to_end; /* by a task, in the loop that ran last */
+
 #    define NEXT(handler) ((handler)->__pad[0]) /* the handler below */
 
 /*
@@ -57,11 +59,11 @@ static __attribute__((noinline)) void bury(struct pier__loop *loop)
 int pier__loop_run(struct pier__loop *loop, pier__loop_work *work, pier_time deadline)
 {
     __pthread_unwind_buf_t handler, above;
-    loop->left = false;
+    told_to_end = false;
     if (set_handler(handler.__cancel_jmp_buf, 0) == 0) {
         __pthread_register_cancel(&handler);
     } else {
-        loop->left = true;
+        told_to_end = true;
         bury(loop);
         NEXT(&above) = &handler; /* what was above it is gone, too */
         __pthread_unregister_cancel(&above);
@@ -72,8 +74,11 @@ int pier__loop_run(struct pier__loop *loop, pier__loop_work *work, pier_time dea
     return result;
 }
 
-void pier__thread_end_on(void)
+void pier__thread_end(void)
 {
+    const struct pier__loop *loop = pier__loop_here;
+    if (!told_to_end || (loop && !loop->idle)) return; /* a task or the hook calls: not yet */
+    told_to_end = false;
     __pthread_unwind_buf_t handler;
     __pthread_register_cancel(&handler);
     __pthread_unwind_next(&handler);
@@ -86,7 +91,7 @@ int pier__loop_run(struct pier__loop *loop, pier__loop_work *work, pier_time dea
     return work(loop, deadline);
 }
 
-void pier__thread_end_on(void) {}
+void pier__thread_end(void) {}
 
 #endif
 
@@ -108,8 +113,7 @@ static void thread_ends(void *arg)
     if (loop != pier__loop_here) return; /* a forked child has none any more */
     if (pier__task_here()) die(pier__task_here());
     if (!loop->driven) return;
-    bool left; /* it is ending as it is */
-    (void)pier__driven_end(loop, PIER_NEVER, &left);
+    (void)pier__driven_end(loop, PIER_NEVER);
 }
 
 static pthread_key_t key;

@@ -75,7 +75,6 @@ struct pier__loop {
     bool dead;             /* a fork left it to another process */
     bool stuck;            /* every task waited for another, and they were told to end */
     bool watched;          /* for overflows of its stacks */
-    bool left;             /* a task has ended its thread */
     int cancel_state;      /* the thread's, for when the loop does not run */
     struct pier__run root; /* the outermost pier_run(), and all that belongs to no other */
 
@@ -117,20 +116,23 @@ void pier__loop_rouse(struct pier__loop *loop);
 /* Close what the other loop watches. */
 void pier__driven_close(struct pier__loop *loop);
 
+/* As pier_run(), but that a thread which was told to end does so by pier__thread_end(). */
+int pier__run_here(int (*fn)(void *arg), void *arg, const pier_run_opts *opts);
+
 /*
- * Let the loop work, so that a task that ends its thread ends only itself: then the work is done anew. What it returned; and
- * loop->left: the thread is to end when all has been cleaned up, by pier__thread_end_on().
+ * Let the loop work, so that a task that ends its thread ends only itself: then the work is done anew. What it returned. When all
+ * has been cleaned up, the verb that the thread is in calls pier__thread_end(), which does not return if that has happened.
  */
 typedef int pier__loop_work(struct pier__loop *loop, pier_time deadline);
 int pier__loop_run(struct pier__loop *loop, pier__loop_work *work, pier_time deadline);
-void pier__thread_end_on(void);
+void pier__thread_end(void);
 
 /* See to it that its tasks end even if its thread does so while it is idle: 0 or a code. */
 int pier__left_watch(struct pier__loop *loop);
 void pier__left_unwatch(void);
 
 /* Cancel the tasks of a driven loop, and close it when they have ended, as pier_loop_close(). */
-int pier__driven_end(struct pier__loop *loop, pier_time deadline, bool *out_left);
+int pier__driven_end(struct pier__loop *loop, pier_time deadline);
 
 /* Put a waker into the inbox and see that the loop looks there. Async-signal-safe. */
 void pier__loop_post(struct pier__loop *loop, struct pier__waker *waker);

@@ -34,9 +34,7 @@ static int run_thread(int (*fn)(void *), void *arg, const pier_run_opts *opts)
     int result = pier__loop_open(opts, /* driven= */ false, &loop);
     if (result < 0) return result;
     result = run_main(loop, fn, arg, opts);
-    bool left = loop->left;
     pier__loop_close(loop);
-    if (left) pier__thread_end_on();
     return result;
 }
 
@@ -64,7 +62,7 @@ static int run_child(
     return run.result;
 }
 
-static int run(int (*fn)(void *), void *arg, const pier_run_opts *opts)
+int pier__run_here(int (*fn)(void *arg), void *arg, const pier_run_opts *opts)
 {
     static const pier_run_opts defaults = {0};
     struct pier__task *self = pier__task_here();
@@ -78,7 +76,8 @@ static int run(int (*fn)(void *), void *arg, const pier_run_opts *opts)
 int pier_run(int (*main)(void *arg), void *arg, const pier_run_opts *opts)
 {
     pier_time began = pier__trace_begin();
-    int result = run(main, arg, opts);
+    int result = pier__run_here(main, arg, opts);
+    pier__thread_end();
     if (PIER_UNLIKELY(began)) pier__trace_end(began, -1, result, "run()");
     return result;
 }
