@@ -150,6 +150,8 @@ def main(arguments):
     if arguments == ["--soak"]:
         long = {name: CHECKS[name] for name in ("build_dev", "build_release")}
         long |= {"build_worlds": build("worlds"), "suite_worlds": suite("worlds")}
+        long |= {name: CHECKS[name] for name in ("build_retire", "suite_retire", "loops_retire")}
+        long |= {"races": [["tools/races.sh"]]}
         arguments = [["tests/conformance/fuzz.py", PYPIER, "--soak"]]
         return run({**long, **faults(soak=True), "arguments": arguments}, JUNIT / "soak.xml")
     known = {**CHECKS, **faults(soak=False)}
