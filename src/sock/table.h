@@ -176,7 +176,10 @@ void pier__entry_set_peer(struct pier__entry *entry, const struct sockaddr *addr
 static inline void pier__limit(struct pier__op *op, const struct pier__use *use)
 {
     op->timeout = op->deadline = PIER_NEVER;
-    if (!use->entry) return;
+    if (!use->entry) {
+        op->heir = use->bare ? &use->bare->life : NULL;
+        return;
+    }
     op->life = &use->entry->life;
     op->stream = use->entry->type == SOCK_STREAM;
     if (PIER_LIKELY(!(pier__special(use->entry) & (PIER__HAS_TIMEOUT | PIER__HAS_DEADLINE))))

@@ -52,8 +52,7 @@ static void wake_closing(struct pier__loop *loop)
 {
     for (struct pier__task *task = loop->tasks; task; task = task->next) {
         for (size_t i = 0; i < task->pending_count; i++) {
-            struct pier__life *life = task->pendings[i].op->life;
-            if (life && pier__life_closing(life)) pier__task_ready(task);
+            if (pier__op_closing(task->pendings[i].op)) pier__task_ready(task);
         }
     }
 }
@@ -98,7 +97,7 @@ static void wake_own(const struct pier__loop *loop, const struct pier__life *lif
     if (chunk >= loop->watch_chunks || !loop->watches[chunk].watches) return;
     const struct pier__watch *watch = &loop->watches[chunk].watches[(size_t)fd % PIER__WATCHES];
     for (struct pier__pending *p = watch->first; p; p = p->next) {
-        if (p->life == life) pier__task_ready(p->task);
+        if (p->life == life || p->op->heir == life) pier__task_ready(p->task);
     }
 }
 

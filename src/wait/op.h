@@ -42,8 +42,10 @@ struct pier__op {
     bool shielded;           /* neither a task's cancel nor a scope ends it */
     bool local;              /* a poll that only another task of the same loop can end, by waking */
     struct pier__life *life; /* NULL: a bare descriptor, never woken */
-    int64_t timeout;         /* the longest wait in ns; 0: none, PIER_NEVER: no limit */
-    pier_time deadline;      /* the point beyond which nothing is done at all */
+    struct pier__life *
+        heir; /* of a bare one: its number's, for which pier may open a socket meanwhile, and close it */
+    int64_t timeout;    /* the longest wait in ns; 0: none, PIER_NEVER: no limit */
+    pier_time deadline; /* the point beyond which nothing is done at all */
     union {
         struct { /* RECV, RECVFROM; ACCEPT has the address alone */
             void *buf;
@@ -90,6 +92,14 @@ static inline bool pier__op_sends(const struct pier__op *op)
 static inline bool pier__op_unlimited(const struct pier__op *op)
 {
     return op->timeout == PIER_NEVER && op->deadline == PIER_NEVER;
+}
+
+/* Is what it waits on closing? A bare descriptor's number may have become a socket's meanwhile, which nobody else would
+ * tell a task of: shutdown(2) wakes only who blocks. */
+static inline bool pier__op_closing(const struct pier__op *op)
+{
+    struct pier__life *life = op->life ? op->life : op->heir;
+    return life && pier__life_closing(life);
 }
 
 /* The readable mark says something about receives from streams into a buffer of known room. */

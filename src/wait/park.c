@@ -39,7 +39,7 @@ static const char *doing(const struct pier__op *op)
 /* Is there a reason not to wait any longer? */
 static int reason(struct wait *w)
 {
-    if (w->op->life && pier__life_closing(w->op->life)) return -ECANCELED;
+    if (pier__op_closing(w->op)) return -ECANCELED;
     int code = w->op->shielded ? 0 : pier__task_called_off(w->task);
     w->taken = code < 0;
     if (code < 0) return code;
