@@ -224,12 +224,15 @@ static void tell(struct pier__loop *loop, int fd, uint64_t birth, uint32_t event
         int64_t n;
         next = p->next;
         if (!(told & watch->ready & direction(p))) continue;
-        if (attempt(p, watch, &n))
+        if (attempt(p, watch, &n)) {
             end(loop, p, watch, n);
-        else if (++p->lies > LIES && p->op->code != PIER_OP_CONNECT)
+        } else if (++p->lies > LIES && p->op->code != PIER_OP_CONNECT) {
+            watch->ready |=
+                direction(p); /* no edge will tell of it again: after its nap it shall try */
             end(loop, p, watch, -EAGAIN);
-        else if (!watch->bare && watch->birth)
+        } else if (!watch->bare && watch->birth) {
             (void)arm(loop, watch, p, /* tried= */ true);
+        }
     }
     if (watch->bare && watch->first) (void)arm_bare(loop, watch, fd);
 }
