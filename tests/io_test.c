@@ -112,6 +112,7 @@ TEST(no_call_moves_more_than_linux_does_and_sendall_moves_all_of_5_gb)
     int pair[2];
     scene_pair("tcp", pair);
     const size_t much = UINT64_C(5) << 30;
+    assert_int_equal(pier_send(pair[1], "x", 1, 0), 1); /* so that there is something */
     seams_install();
     seams_replace(send, send_like_linux);
     seams_replace(recv, recv_like_linux);
@@ -268,6 +269,31 @@ TEST(recv_with_waitall_waits_for_all_and_takes_less_at_the_end)
     assert_int_equal(pier_shutdown(pair[1], SHUT_WR), 0);
     assert_int_equal(scene_finish(&call), 3);
     close_pair(pair);
+}
+
+TEST(datagrams_of_a_socket_that_is_shut_down_have_an_end_in_every_verb)
+{
+    static const char *const kinds[] = {"udp", "unix dgram", "udp6"};
+    for (int k = 0; k < (test_ipv6() ? 3 : 2); k++) {
+        int pair[2];
+        scene_pair(kinds[k], pair);
+        assert_int_equal(pier_send(pair[1], "last", 4, 0), 4);
+        assert_int_equal(pier_shutdown(pair[0], SHUT_RD), 0);
+        assert_int_equal(pier_recv(pair[0], scratch, 10, 0), 4);
+        for (int i = 0; i < 2; i++) {
+            pier_addr from = pier_inet("127.0.0.1", 9);
+            struct sockaddr_storage sender;
+            struct iovec v = {scratch, 100};
+            struct msghdr msg = {
+                .msg_iov = &v, .msg_iovlen = 1, .msg_name = &sender, .msg_namelen = sizeof sender};
+            assert_int_equal(pier_recv(pair[0], scratch, 10, 0), 0);
+            assert_int_equal(pier_recvfrom(pair[0], scratch, 10, 0, &from), 0);
+            assert_int_equal(from.length, 0);
+            assert_int_equal(pier_recvmsg(pair[0], &msg, 0), 0);
+            assert_int_equal(msg.msg_namelen, 0);
+        }
+        close_pair(pair);
+    }
 }
 
 TEST(dontwait_never_waits_in_any_verb)

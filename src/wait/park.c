@@ -169,6 +169,29 @@ static int64_t run(struct wait *w)
     return n == -EAGAIN || n == -EINPROGRESS ? deliver(w) : n;
 }
 
+/*
+ * The end of datagrams is told only to who blocks: shut down for reading, their socket is ready, and says EAGAIN when it is
+ * empty. One with a limit is not told in a thread either.
+ */
+static bool at_end(const struct pier__op *op)
+{
+    struct pollfd fd = {.fd = op->fd, .events = POLLRDHUP};
+    return pier__op_receives(op) && pier__op_unlimited(op) &&
+           pier__seam->poll(&fd, 1, /* deadline= */ 0) > 0 && fd.revents & POLLRDHUP;
+}
+
+/* Nothing has come, from nobody. */
+static int64_t tell_end(struct pier__op *op)
+{
+    if (op->code == PIER_OP_RECVFROM) *op->with.in.addrlen = 0;
+    if (op->code == PIER_OP_RECVMSG) {
+        op->with.msg_in->msg_namelen = 0;
+        op->with.msg_in->msg_controllen = 0;
+        op->with.msg_in->msg_flags = 0;
+    }
+    return 0;
+}
+
 static int64_t await_call(struct wait *w)
 {
     struct pier__op *op = w->op;
@@ -179,6 +202,7 @@ static int64_t await_call(struct wait *w)
             op->connecting = true;
             n = run(w);
         }
+        if (n == -EAGAIN && at_end(op) && (n = attempt(w)) == -EAGAIN) n = tell_end(op);
         if (n != -EAGAIN) return pier__op_settle(op, n);
         if (nap(w, naps) < 0) return deliver(w);
     }
