@@ -217,7 +217,7 @@ TEST(a_name_connects_with_and_without_a_deadline)
         s = pier_create_connection(at("both.test"), &opts);
         assert_peer(s, at("127.0.0.1"));
         pier_close(s);
-        if (!limited) assert_int_equal(pier__work_counts().threads, 0);
+        if (!limited && !harness_in_task()) assert_int_equal(pier__work_counts().threads, 0);
     }
     pier_close(server);
     stub_dns_stop();
@@ -277,6 +277,8 @@ TEST(a_silent_address_is_overtaken_after_the_attempt_delay)
     start_stub();
     struct hole hole = black_hole(at("[::1]"));
     int server = listen_at(at("127.0.0.1"));
+    pier_addr found = pier_resolve(pier_addr_parse(at("both.test"), NULL), pier_after(1000));
+    assert_int_equal(found.error, 0); /* the stub has begun */
     int before = test_fd_count();
     static const double delays[] = {0, 0.1};
     for (size_t i = 0; i < PIER_COUNT(delays); i++) {

@@ -8,7 +8,9 @@
 #include <netinet/tcp.h>
 #include <pier.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -578,13 +580,15 @@ TEST(without_waiting_what_is_there_is_kept_for_the_next_try)
 struct reader {
     int s;
     ssize_t result;
-    int (*unused)(void);
+    atomic_bool
+        began; /* what a loop needs is open: nothing takes the number of what is closed then */
 };
 
 static void *read_a_line(void *arg)
 {
     struct reader *r = arg;
     char buf[100];
+    atomic_store(&r->began, true);
     r->result = pier_recv_line(r->s, buf, sizeof buf);
     return NULL;
 }
@@ -598,6 +602,8 @@ TEST(closing_wakes_a_reader_in_the_middle_of_a_line)
             struct reader r = {.s = p[1]};
             say(p[0], "half");
             pthread_t thread = test_thread(read_a_line, &r);
+            while (!atomic_load(&r.began))
+                sched_yield();
             if (late) test_sleep(0.05);
             pier_close(p[1]);
             test_join(thread);

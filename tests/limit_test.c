@@ -651,6 +651,8 @@ TEST(accept_keeps_its_one_limit_over_connections_that_fail)
     pier_addr at;
     int listener = scene_listener(&at);
     assert_int_equal(pier_settimeout(listener, 1), 0);
+    int client = pier_socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(pier_connect(client, at), 0); /* so that there is something */
     virtual_now = 1000 * PIER_SECOND;
     seams_install();
     seams_replace(now, tell_virtual_time);
@@ -660,6 +662,7 @@ TEST(accept_keeps_its_one_limit_over_connections_that_fail)
     assert_true(virtual_now >= 1001 * PIER_SECOND);
     assert_true(seams_calls(accept4) <= 4);
     seams_remove();
+    assert_int_equal(pier_close(client), 0);
     assert_int_equal(pier_close(listener), 0);
 }
 

@@ -125,6 +125,12 @@ static void stand_in(void)
 
 static void go_home(void) { pier__seam = &pier__seam_system; }
 
+/* In a task only a socket with a limit is O_NONBLOCK, as sendfile(2) needs it. */
+static void make_direct(void)
+{
+    if (harness_in_task()) assert_int_equal(pier_settimeout(pair[0], 60), 0);
+}
+
 /* The three ways in which a socket may be limited; each sends in its own way. */
 static void limit(int s, int way)
 {
@@ -252,6 +258,7 @@ TEST(what_sendfile_cannot_do_is_read_and_sent)
         make_pair();
         int file = make_file(2000);
         stand_in();
+        make_direct();
         fake_result = codes[i];
         fake_end = codes[i] == 0; /* an end at once is not believed */
         start_reader(&r, pair[1], 0);
@@ -484,6 +491,7 @@ TEST(a_file_that_shrinks_meanwhile_ends_early)
     fake = pier__seam_system;
     fake.sendfile = sendfile_then_shrink;
     pier__seam = &fake;
+    make_direct();
     off_t offset = 0;
     assert_int_equal(pier_sendfile(pair[0], changing, &offset, 3000), 1000);
     assert_int_equal(offset, 1000);
@@ -503,6 +511,7 @@ TEST(a_file_that_grows_meanwhile_is_sent_to_its_new_end)
     fake = pier__seam_system;
     fake.sendfile = sendfile_then_grow;
     pier__seam = &fake;
+    make_direct();
     start_reader(&r, pair[1], 0);
     assert_int_equal(pier_sendfile(pair[0], changing, &(off_t){0}, 0), 3500);
     assert_int_equal(end_reader(&r, pair[0]), 3500);
