@@ -39,12 +39,27 @@ static const char *world(void)
 
 bool harness_in_task(void) { return strncmp(world(), "task-", 5) == 0; }
 
+struct visit {
+    int (*fn)(void *arg);
+    void *arg;
+    const char *backend;
+};
+
+/* Nobody shall believe that a test ran in a world where it did not. */
+static int enter_world(void *arg)
+{
+    const struct visit *visit = arg;
+    assert_string_equal(pier_backend_name(), visit->backend);
+    return visit->fn(visit->arg);
+}
+
 int harness_in_world(int (*fn)(void *arg), void *arg)
 {
-    if (!harness_in_task()) return fn(arg);
-    const char *backend = world() + 5;
-    return pier_run(fn, arg,
-        &(pier_run_opts){.backend = backend, .stack_size = (size_t)8 << 20, .name = "test"});
+    bool in_task = harness_in_task();
+    struct visit visit = {.fn = fn, .arg = arg, .backend = in_task ? world() + 5 : world()};
+    const pier_run_opts how = {
+        .backend = visit.backend, .stack_size = (size_t)8 << 20, .name = "test"};
+    return in_task ? pier_run(enter_world, &visit, &how) : enter_world(&visit);
 }
 
 struct start {

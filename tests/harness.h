@@ -61,7 +61,7 @@ _Noreturn void harness_skip(const char *reason);
  */
 bool harness_in_task(void);
 
-/* Call fn(arg) in that world. Returns what it returned, or how pier_run() failed. */
+/* Call fn(arg) in that world, which pier_backend_name() must confirm. Returns what it returned, or how pier_run() failed. */
 int harness_in_world(int (*fn)(void *arg), void *arg);
 
 /*

@@ -189,6 +189,7 @@ static int run_here(const struct harness_test *test)
     harness_settle();
     list_fds(&before);
     int ran = harness_in_world(run_body, (void *)(uintptr_t)test);
+    if (ran == -EPERM || ran == -ENOSYS) harness_skip("the kernel denies this world's backend");
     if (ran < 0) fprintf(stderr, "pier_run: %s\n", pier_strerror(ran));
     bool failed = fds_changed(&before);
     if (ran < 0 || sigpipe_changed(&sigpipe)) failed = true;

@@ -20,6 +20,7 @@ import xml.etree.ElementTree as ET
 TOP = pathlib.Path(__file__).resolve().parent.parent
 JUNIT = TOP / "build/junit"
 JOBS = os.environ.get("JOBS") or str(os.cpu_count())
+TESTERS = str(2 * int(JOBS))  # most of a test is waiting
 SKIPPED = 77
 PYPIER = "build/release/python/pypier"
 NO_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd]")
@@ -43,7 +44,7 @@ def build(preset, *options):
 
 
 def suite(preset):
-    return [["ctest", "--preset", preset, "-j", JOBS, "--no-tests=error",
+    return [["ctest", "--preset", preset, "-j", TESTERS, "--no-tests=error",
              "--output-junit", str(JUNIT / f"{preset}.xml")]]
 
 
@@ -149,9 +150,9 @@ def main(arguments):
     JUNIT.mkdir(parents=True, exist_ok=True)
     if arguments == ["--soak"]:
         long = {name: CHECKS[name] for name in ("build_dev", "build_release")}
-        long |= {"build_worlds": build("worlds"), "suite_worlds": suite("worlds")}
         long |= {name: CHECKS[name] for name in ("build_retire", "suite_retire", "loops_retire")}
         long |= {"races": [["tools/races.sh"]]}
+        long |= {"valgrind_worlds": [["tools/valgrind.sh", "--worlds"]]}
         arguments = [["tests/conformance/fuzz.py", PYPIER, "--soak"]]
         return run({**long, **faults(soak=True), "arguments": arguments}, JUNIT / "soak.xml")
     known = {**CHECKS, **faults(soak=False)}

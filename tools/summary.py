@@ -4,7 +4,8 @@
 
     tools/summary.py build/junit [MORE_FAILURES]
 
-Before that, each unit that failed and the end of what it said. Fails when a unit failed, or none passed.
+Before that, each unit that failed and the end of what it said, and the same sum for each world of the suite (the
+name of such a unit begins with that of its world). Fails when a unit failed, or none passed.
 """
 import pathlib
 import sys
@@ -12,6 +13,8 @@ import xml.etree.ElementTree as ET
 
 LINES = 30  # of what a failed unit said
 UNITS = 20  # that are shown in full: when everything fails it is for one reason
+WORLDS = ("thread", "task-epoll", "task-uring")
+SUM = "{passed} passed, {failed} failed, {skipped} skipped"
 
 
 def outcome(case):
@@ -31,6 +34,7 @@ def end_of(case):
 
 def main():
     counts = {"passed": 0, "failed": int(sys.argv[2]) if len(sys.argv) > 2 else 0, "skipped": 0}
+    worlds = {world: dict.fromkeys(counts, 0) for world in WORLDS}
     failed = []
     for path in sorted(pathlib.Path(sys.argv[1]).glob("*.xml")):
         try:
@@ -42,13 +46,18 @@ def main():
         for case in cases:
             what = outcome(case)
             counts[what] += 1
+            world = case.get("name").split("/")[0]
+            if world in worlds:
+                worlds[world][what] += 1
             if what == "failed":
                 failed.append((f"{path.stem}: {case.get('name')}", end_of(case)))
     for name, said in failed[:UNITS]:
         print(f"\nfailed: {name}", *said, sep="\n    ")
     for name, _ in failed[UNITS:]:
         print(f"failed: {name}")
-    print("{passed} passed, {failed} failed, {skipped} skipped".format(**counts), flush=True)
+    for world, sums in worlds.items():
+        print(f"{world}: {SUM.format(**sums)}")
+    print(SUM.format(**counts), flush=True)
     return bool(counts["failed"]) or not counts["passed"]
 
 

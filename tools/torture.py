@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Fail the Nth call under every test of the suite, and look for what must never happen.
 
-    tools/torture.py              a sample, for each test some N, spread over its calls
-    tools/torture.py --soak       every N of every test, once and from then on
+    tools/torture.py              a sample, for each test some N, spread over its calls; fewer in tasks
+    tools/torture.py --soak       every N of every test in every world, once and from then on
     tools/torture.py frame/ ...   only tests whose ids begin so
+    tools/torture.py task-uring   only this world
 
 With a call failing, a test may fail too: what it asserts is no longer true. It may also wait for a
 peer of its own that the failure kept away; such a test is stopped and counted, but is nothing wrong.
@@ -13,7 +14,6 @@ tests/fault_test.c asks for, in scenarios whose every wait is bounded.
 """
 import contextlib
 import os
-import pathlib
 import random
 import re
 import signal
@@ -22,10 +22,10 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
-TOP = pathlib.Path(__file__).resolve().parent.parent
-TESTS = TOP / "build/dev/tests/pier_tests"
-JOBS = int(os.environ.get("JOBS") or os.cpu_count())
-SAMPLE = 3          # calls of each test that a short run fails
+import worlds
+
+JOBS = 2 * int(os.environ.get("JOBS") or os.cpu_count())  # most of a test is waiting
+SAMPLE = {"thread": 3, "task-epoll": 1, "task-uring": 1}  # calls of each test that a short run fails
 LIMIT = 10          # seconds until a test with a failing call is stopped
 GRACEFUL = {0, 1, 77}
 
@@ -34,17 +34,16 @@ GRACEFUL = {0, 1, 77}
 LEFT_OUT = ("fault/", "harness/", "specimens/", "work/")
 
 
-def ids(prefixes):
-    listed = subprocess.run([TESTS, "--list"], check=True, capture_output=True, text=True).stdout
-    return [name for name in listed.split() if not name.startswith(LEFT_OUT)
+def ids(world, prefixes):
+    return [name for name in worlds.runs(world) if not name.startswith(LEFT_OUT)
             and (not prefixes or name.startswith(tuple(prefixes)))]
 
 
-def attempt(name, fault):
+def attempt(world, name, fault):
     """(what went wrong or None, what it printed, was it stopped) for one test with one fault."""
-    env = {**os.environ, "PIER_TEST_FAULT": fault}
+    env = {**os.environ, "PIER_TEST_MODE": world, "PIER_TEST_FAULT": fault}
     with tempfile.TemporaryFile() as said:
-        test = subprocess.Popen([TESTS, name], env=env, stdin=subprocess.DEVNULL, stdout=said,
+        test = subprocess.Popen([worlds.TESTS, name], env=env, stdin=subprocess.DEVNULL, stdout=said,
                                 stderr=subprocess.STDOUT, start_new_session=True)
         try:
             status = test.wait(LIMIT)
@@ -59,38 +58,40 @@ def attempt(name, fault):
     return (f"exit status {status}" if crashed else None), output, status is None
 
 
-def faults(name, soak):
+def faults(world, name, soak):
     """The faults to try under a test: it is run once to count its calls."""
-    wrong, output, _ = attempt(name, "0")
+    wrong, output, _ = attempt(world, name, "0")
     counted = re.search(r"^fault: (\d+) calls", output, re.M)
     if wrong or not counted:
         return []
     calls = range(1, int(counted.group(1)) + 1)
-    if not soak and len(calls) > SAMPLE:
-        calls = random.Random(name).sample(calls, SAMPLE)
+    if not soak and len(calls) > SAMPLE[world]:
+        calls = random.Random(world + name).sample(calls, SAMPLE[world])
     return [f"{n}{onwards}" for n in calls for onwards in ("", "+")]
 
 
-def torture(name, soak):
-    tried = faults(name, soak)
+def torture(world, name, soak):
+    tried = faults(world, name, soak)
     bad, stopped = [], 0
     for fault in tried:
-        wrong, output, waits = attempt(name, fault)
+        wrong, output, waits = attempt(world, name, fault)
         stopped += waits
         if wrong:
-            bad.append(f"{name} with PIER_TEST_FAULT={fault}: {wrong}\n{output[-2000:]}")
+            bad.append(f"{name} with PIER_TEST_MODE={world} PIER_TEST_FAULT={fault}: {wrong}\n{output[-2000:]}")
     return len(tried), stopped, bad
 
 
 def main(arguments):
     soak = "--soak" in arguments
-    names = ids([a for a in arguments if not a.startswith("-")])
+    asked = [world for world in worlds.WORLDS if world in arguments]
+    prefixes = [a for a in arguments if not a.startswith("-") and a not in asked]
+    tests = [(world, name) for world in asked or worlds.WORLDS for name in ids(world, prefixes)]
     with ThreadPoolExecutor(JOBS) as pool:
-        results = list(pool.map(lambda name: torture(name, soak), names))
+        results = list(pool.map(lambda test: torture(*test, soak), tests))
     bad = [line for *_, lines in results for line in lines]
     print("\n".join(bad))
     tried, stopped = (sum(result[i] for result in results) for i in (0, 1))
-    print(f"{tried} faults under {len(names)} tests, {stopped} stopped, {len(bad)} not graceful")
+    print(f"{tried} faults under {len(tests)} tests, {stopped} stopped, {len(bad)} not graceful")
     return bool(bad)
 
 
