@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/uio.h>
 
 #define SYSTEM pier__seam_system
@@ -20,6 +21,7 @@ static const char *_Atomic victim;
 static unsigned noise;
 static atomic_uint noise_state;
 static _Thread_local int told_fd = -1; /* the descriptor that poll called ready last */
+static _Thread_local bool told;        /* a ring has just said that something is ready */
 
 void fault_begin(long n, bool onwards)
 {
@@ -63,12 +65,13 @@ static bool chance(unsigned odds)
 
 static bool interrupts(void) { return noise & NOISE_SIGNALS && chance(4); }
 
-/* Did poll lie? Only where the caller does not wait in the call itself. */
+/* Was it a lie that fd is ready? Only where the caller does not wait in the call itself. */
 static bool spurious(int fd, int flags)
 {
-    bool told = told_fd == fd;
+    bool was_told = told || told_fd == fd;
+    told = false;
     told_fd = -1;
-    return told && noise & NOISE_SPURIOUS && flags & MSG_DONTWAIT && chance(3);
+    return was_told && noise & NOISE_SPURIOUS && flags & MSG_DONTWAIT && chance(3);
 }
 
 static bool is_stream(int fd)
@@ -340,17 +343,28 @@ static int fault_timerfd_set(int fd, pier_time point) { return SYSTEM.timerfd_se
 
 static void fault_ring_close(struct io_uring *ring) { SYSTEM.ring_close(ring); }
 
-static int fault_ring_result(int result) { return result; }
+/* Of a descriptor that was to be polled: nothing else is handed over where the calls are plugged. */
+static int fault_ring_result(int result)
+{
+    if (fails("ring_result")) return -ENOMEM;
+    told = result > 0;
+    return result;
+}
 
-/* A loop waits again after a signal, for ever: that is no failure. */
+/* A loop waits again after a signal, and when the kernel has no room, for ever: that is no failure. */
 static int fault_ring_enter(struct io_uring *ring, pier_time deadline)
 {
+    if (!fail_onwards && fails("ring_enter")) return -EBUSY;
+    if (noise & NOISE_SPURIOUS && chance(8)) return -EBUSY;
     return interrupts() ? -EINTR : SYSTEM.ring_enter(ring, deadline);
 }
 
 static int fault_epoll_wait(int epfd, struct epoll_event *events, int most, int milliseconds)
 {
-    return interrupts() ? -EINTR : SYSTEM.epoll_wait(epfd, events, most, milliseconds);
+    if (interrupts()) return -EINTR;
+    int n = SYSTEM.epoll_wait(epfd, events, most, milliseconds);
+    if (n > 0) told_fd = (int)(events[0].data.u64 & 0xffffff); /* as backend_epoll.c numbers them */
+    return n;
 }
 
 static const char *fault_getenv(const char *name) { return SYSTEM.getenv(name); }

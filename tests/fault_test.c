@@ -448,6 +448,102 @@ static int driven_on_uring(void) { return driven_by("uring"); }
 TEST(a_driven_loop_on_epoll_survives_every_failure) { exhaust(driven_on_epoll); }
 
 TEST(a_driven_loop_on_io_uring_survives_every_failure) { exhaust(driven_on_uring); }
+/* Light tasks: a loop of its own in a thread; in a task, a run of tasks inside the loop that is there. */
+
+static int answer(void *arg)
+{
+    int s = *(int *)arg;
+    char buf[8];
+    int err = pier_settimeout(s, SOON);
+    if (err == 0) err = first_bad(pier_recv(s, buf, sizeof buf, 0));
+    if (err == 0) err = first_bad(pier_sendall(s, "yes", 3, 0));
+    return err;
+}
+
+static int sleep_long(void *unused)
+{
+    (void)unused;
+    return pier_sleep(1000);
+}
+
+static int nothing(void *unused)
+{
+    (void)unused;
+    return 0;
+}
+
+/* Whatever has failed, what was entered is left, and who was started is waited for. */
+static int in_a_group(int s)
+{
+    pier_group group = {0};
+    int err = pier_group_enter(&group);
+    if (err < 0) return err;
+    err = first_bad(pier_group_spawn(&group, answer, &s, NULL).number);
+    if (err == 0) err = first_bad(pier_group_spawn(&group, nothing, NULL, NULL).number);
+    int left = pier_group_leave(&group);
+    return err < 0 ? err : left;
+}
+
+static int ask_task(int s, int other)
+{
+    char buf[8];
+    pier_task task = pier_spawn(answer, &other, &(pier_spawn_opts){.name = "answer"});
+    int result = 0, err = first_bad(task.number);
+    if (err == 0) err = first_bad(pier_sendall(s, "well?", 5, 0));
+    if (err == 0) err = first_bad(pier_recv(s, buf, sizeof buf, 0));
+    int joined = pier_join(task, &result);
+    return err < 0 ? err : joined < 0 ? joined : result;
+}
+
+static int talk_in_tasks(void *unused)
+{
+    (void)unused;
+    int pair[2];
+    int err = pier_socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+    if (err < 0) return err;
+    err = pier_settimeout(pair[0], SOON);
+    if (err == 0) err = ask_task(pair[0], pair[1]);
+    if (err == 0) err = first_bad(pier_send(pair[0], "well?", 5, 0));
+    if (err == 0) err = in_a_group(pair[1]);
+    if (err == 0) err = pier_to_thread(nothing, NULL);
+    pier_task sleeper = pier_spawn(sleep_long, NULL, NULL);
+    if (err == 0) err = first_bad(sleeper.number);
+    if (sleeper.number > 0) {
+        (void)pier_cancel(sleeper);
+        int result = 0, joined = pier_join(sleeper, &result);
+        if (err == 0) err = joined;
+        assert_int_equal(result, -ECANCELED);
+    }
+    pier_scope scope;
+    if (err == 0) err = pier_scope_enter(&scope, pier_after(SOON));
+    if (err == 0) {
+        err = pier_sleep(0.001);
+        int expired = pier_scope_leave(&scope);
+        if (err == 0) err = expired;
+    }
+    pier_close(pair[0]);
+    pier_close(pair[1]);
+    return err;
+}
+
+static int tasks_on_epoll(void)
+{
+    return pier_run(talk_in_tasks, NULL, &(pier_run_opts){.backend = "epoll"});
+}
+
+TEST(tasks_on_epoll_survive_every_failure) { exhaust(tasks_on_epoll); }
+
+static int tasks_on_uring(void)
+{
+    return pier_run(talk_in_tasks, NULL, &(pier_run_opts){.backend = "uring"});
+}
+
+TEST(tasks_on_uring_survive_every_failure)
+{
+    int err = tasks_on_uring();
+    if (err == -EPERM || err == -ENOSYS) SKIP("the kernel denies io_uring");
+    exhaust(tasks_on_uring);
+}
 
 static int puts_one(void *queue)
 {
