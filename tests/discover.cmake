@@ -23,5 +23,8 @@ foreach(id IN LISTS ids)
     "add_test([[${WORLD}/${id}]] [[${TESTS}]] [[${id}]])\n"
     "set_tests_properties([[${WORLD}/${id}]] PROPERTIES ENVIRONMENT PIER_TEST_MODE=${WORLD} "
     "LABELS ${WORLD} TIMEOUT ${LIMIT} SKIP_RETURN_CODE 77)\n")
+  if(id MATCHES "/sysctl_") # what it sets holds for the whole machine
+    string(APPEND script "set_tests_properties([[${WORLD}/${id}]] PROPERTIES RUN_SERIAL TRUE)\n")
+  endif()
 endforeach()
 file(WRITE ${LIST} "${script}")
