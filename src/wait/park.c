@@ -6,6 +6,7 @@
 #include "wait/task.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 /* A wait in progress. */
 struct wait {
@@ -84,8 +85,9 @@ static void start(struct wait *w, struct pier__pending *p)
     struct pier__loop *loop = w->task->loop;
     p->task = w->task;
     struct pier__watch *watch = pier__loop_watch(loop, p->fd);
-    if (!watch) {
-        pier__pending_done(p, -ENOMEM);
+    if (!watch) { /* no memory, unless it is a number that no descriptor can have */
+        int err = pier__seam->fcntl(p->fd, F_GETFD, 0);
+        pier__pending_done(p, err < 0 ? err : -ENOMEM);
         return;
     }
     struct pier__pending **link = &watch->first;
