@@ -34,6 +34,8 @@ static const char *doing(const struct pier__op *op)
         [PIER_OP_POLL] = "poll",
     };
     if (op->code == PIER_OP_POLL && op->with.poll.doing) return op->with.poll.doing;
+    if (op->code == PIER_OP_POLL && op->with.poll.count == 0)
+        return op->deadline == PIER_NEVER ? "a wake" : "a point in time";
     return words[op->code];
 }
 
