@@ -70,6 +70,14 @@ cc -Wall -Wextra -Werror -o "$folder/shared" "$folder/user/user.c" "${flags[@]}"
 expect env LD_LIBRARY_PATH="$lib" "$folder/shared"
 readelf -d "$folder/shared" | grep 'NEEDED.*\[libpier\.so\.0\]' >/dev/null
 
+if command -v gdb >/dev/null; then
+    step "gdb finds the commands for tasks"
+    LD_LIBRARY_PATH=$lib gdb -nx -batch -iex "set auto-load scripts-directory $prefix/share/gdb/auto-load" \
+        -iex "add-auto-load-safe-path $prefix" -ex start -ex 'pier tasks' "$folder/shared" \
+        >"$folder/log" 2>&1 || true
+    grep -qE '^no loop is running$|Operation not permitted' "$folder/log" || { cat "$folder/log"; exit 1; }
+fi
+
 step "pkg-config, static"
 # The linker says that getaddrinfo loads libraries even so; that is glibc's way.
 cc -Wall -Wextra -static -o "$folder/static" "$folder/user/user.c" "${static_flags[@]}" \
