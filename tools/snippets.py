@@ -28,7 +28,8 @@ extern ssize_t n;
 extern char buf[4096], page[65536], line[1024];
 extern const char *request, *host, *text;
 extern pier_addr peer, from;
-extern void greet(int client, void *arg);
+extern void greet(int client, void *arg), shout(int client, void *arg);
+extern int look_into_database(void *question), question;
 int snippet(void);
 int snippet(void)
 {
