@@ -254,7 +254,9 @@ static int receives_one(void *arg)
 static void check_refused(int fd, int code)
 {
     char byte = 'x';
+    pier_datagram datagram = {.data = &byte, .size = 1};
     assert_int_equal(pier_recv(fd, &byte, 1, 0), code);
+    assert_int_equal(pier_recv_many(fd, &datagram, 1, 0), code);
     assert_int_equal(pier_send(fd, &byte, 1, 0), code);
     assert_int_equal(pier_accept(fd, NULL), code);
     assert_int_equal(pier_connect(fd, scene_nobody()), code);
