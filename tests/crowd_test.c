@@ -34,9 +34,13 @@ static void on_each(int (*fn)(void *arg))
     }
 }
 
-/* Guards that split no mapping are of Linux 6.13; before that, they are as many mappings as there may be (vm.max_map_count). */
+/*
+ * Guards that split no mapping are of Linux 6.13; before that, they are as many mappings as there may be (vm.max_map_count). And
+ * where each call is to fail in turn there must not be too many.
+ */
 static size_t crowd(void)
 {
+    if (getenv("PIER_TEST_FAULT") || getenv("PIER_TEST_NOISE")) return 100;
     void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(page, MAP_FAILED);
     bool light = madvise(page, 4096, MADV_GUARD_INSTALL) == 0;
@@ -95,7 +99,7 @@ static void report(const char *what, const char *backend, size_t count, size_t b
     printf("%zu tasks %s on %s: %zu bytes of memory each, %zu mappings\n", count, what, backend,
         bytes / count, lines_of("/proc/self/maps"));
 #if !defined PIER__TSAN && !defined PIER__ASAN
-    assert_true(bytes / count < 32768);
+    assert_true(bytes / count < 32768 || count < 1000);
     assert_true(lines_of("/proc/self/maps") < 1000 || count <= 20000);
 #endif
 }
