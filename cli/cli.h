@@ -2,13 +2,16 @@
 #ifndef PIER_CLI_H
 #define PIER_CLI_H
 
-/* What the verbs of the command share. Each verb has a file of its own, and a row in main.c. */
+/*
+ * What the verbs of the command share. Each verb has a file of its own, and in it one struct verb, from
+ * which it is parsed, told by --help, completed by the shells and described in its man page.
+ */
 
-#include <getopt.h>
 #include <limits.h>
 #include <pier.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* How the command ends. */
 enum {
@@ -17,23 +20,82 @@ enum {
     MISUSE = 2, /* the command line did not make sense */
 };
 
-int greet_main(int argc, char **argv);
-int get_main(int argc, char **argv);
-int listen_main(int argc, char **argv);
-int connect_main(int argc, char **argv);
+/* What an option takes, and what its `out` points to then. */
+enum takes {
+    TAKES_NOTHING, /* bool */
+    TAKES_TEXT,    /* const char * */
+    TAKES_FILE,    /* const char *, the name of a file */
+    TAKES_ADDRESS, /* const char *, an address that can be parsed */
+    TAKES_SECONDS, /* double, above 0 */
+    TAKES_COUNT,   /* uint64_t, above 0 */
+    TAKES_SIZE,    /* uint64_t, bytes: "64K" is 65536 */
+};
+
+/* An option. */
+struct choice {
+    char letter; /* 0: it has none */
+    const char *name;
+    enum takes takes;
+    const char *value; /* what --help calls it: "SECONDS"; NULL with TAKES_NOTHING */
+    const char *what;
+    void *out; /* untouched if it is not given */
+};
+
+/* What stands on the command line by itself. */
+struct operand {
+    const char *name; /* "ADDRESS"; "[FILE]" may be left out */
+    enum takes takes;
+    const char *what;
+};
+
+enum { OPERANDS = 2 };
+
+struct verb {
+    const char *name;
+    const char *summary; /* a line */
+    const char *example; /* lines, with which its help begins */
+    const char *text;    /* what it does, in paragraphs */
+    struct operand operands[OPERANDS + 1];
+    const struct choice *choices; /* the last has no name; NULL: none */
+    bool numbers;                 /* -111 is a number here */
+    int (*run)(char **operands);  /* DONE, FAILED or MISUSE */
+};
+
+/* How --help tells of them. */
+#define ANY_ADDRESS    "unix:PATH, unix:@NAME or vsock:CID:PORT"
+#define CLIENT_ADDRESS "HOST:PORT, :PORT (this host), [IPV6]:PORT, " ANY_ADDRESS
+#define SERVER_ADDRESS \
+    "HOST:PORT, :PORT, [IPV6]:PORT, " ANY_ADDRESS "; port 0 lets the system choose"
+
+/* main.c */
+extern const struct verb *const verbs[]; /* NULL at the end */
+
+extern const struct verb connect_verb, get_verb, greet_verb, listen_verb;
 
 /* say.c: one line each on stderr, after "pier" and the verb. */
 void say_as(const char *verb);
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));   /* FAILED */
 int misuse(const char *format, ...) __attribute__((format(printf, 1, 2))); /* MISUSE */
-int print_help(const char *text); /* on stdout: DONE, or FAILED if it cannot be written */
+/* Writes out what was printed on stdout: DONE, or FAILED if that cannot be. */
+int finish_output(void);
 
-/* arguments.c */
-int misused_option(int answer, char **argv); /* what getopt_long() answered: ':' or '?'; MISUSE */
-int read_seconds(const char *text, double *out);                        /* DONE or MISUSE */
-int only_argument(int argc, char **argv, const char *what, char **out); /* DONE or MISUSE */
-int address_argument(int argc, char **argv, char **out);                /* DONE or MISUSE */
+/* paint.c: what switches a terminal to a colour and back; "" where no colours are wanted. */
+struct paint {
+    const char *strong, *alarm, *off;
+};
+
+struct paint paint_for(int fd);
+
+/* help.c */
+int help_all(int fd);                 /* on stdout: DONE or FAILED; on stderr: MISUSE */
+int help_verb(const struct verb *it); /* DONE or FAILED */
+
+/*
+ * arguments.c: DONE with the operands, NULL after the last; MISUSE; or HELPED when it asks for help.
+ */
+enum { HELPED = -1 };
+int read_arguments(const struct verb *it, int argc, char **argv, char *out[OPERANDS + 1]);
 
 /* screen.c: a peer's bytes as they may be shown on a terminal. */
 struct screen {
@@ -65,6 +127,13 @@ struct server {
 
 int server_open(struct server *it, const char *address); /* 0 or a code */
 void server_close(struct server *it);
+
+/*
+ * stop.c: from now on SIGINT and SIGTERM call `stop` with how often they came, in a thread of its
+ * own, again while it answers -ESRCH (nobody is there to be stopped yet). Those that whoever started
+ * us wants ignored, as nohup does, stay ignored. The third one ends the process. DONE or FAILED.
+ */
+int on_signals(int (*stop)(int times));
 
 /* file.c: a file that takes its name only when it is complete. */
 struct file {

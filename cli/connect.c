@@ -4,20 +4,19 @@
 
 #include <math.h>
 
-static const char help[] =
-    "    pier connect localhost:12345 < page\n\n"
-    "Connect, then send what comes on stdin and write to stdout what the server sends.\n"
-    "When stdin ends, the server is told so and may go on; when both have ended, so does pier.\n"
-    "(If stdin is a terminal, pier ends with the server.) On a terminal, control characters from\n"
-    "the server are shown as \\x1b.\n\n"
-    "usage: pier connect [-v] [-w SECONDS] ADDRESS\n\n"
-    "  ADDRESS              HOST:PORT, :PORT (this host), [IPV6]:PORT or unix:PATH\n"
-    "  -v, --verbose        tell on stderr when the connection stands\n"
-    "  -w, --wait SECONDS   give up when connecting takes so long, or nothing moves either way\n"
-    "  -h, --help\n";
+static bool verbose;
+static double seconds = INFINITY;
 
-static int dial(const char *address, bool verbose, double seconds)
+static const struct choice choices[] = {
+    {'v', "verbose", TAKES_NOTHING, NULL, "tell on stderr when the connection stands", &verbose},
+    {'w', "wait", TAKES_SECONDS, "SECONDS",
+        "give up when connecting takes so long, or nothing moves either way", &seconds},
+    {0},
+};
+
+static int connect_to(char **operands)
 {
+    const char *address = operands[0];
     int s =
         pier_create_connection(address, &(pier_connection_opts){.deadline = pier_after(seconds)});
     if (s < 0) return fail("%s", pier_error());
@@ -28,28 +27,16 @@ static int dial(const char *address, bool verbose, double seconds)
     return relay(s, seconds);
 }
 
-int connect_main(int argc, char **argv)
-{
-    static const struct option options[] = {
-        {"verbose", no_argument, NULL, 'v'},
-        {"wait", required_argument, NULL, 'w'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
-    };
-    bool verbose = false;
-    double seconds = INFINITY;
-    int c, status;
-    char *address;
-    while ((c = getopt_long(argc, argv, ":vw:h", options, NULL)) != -1) {
-        switch (c) {
-        case 'v': verbose = true; break;
-        case 'w':
-            if ((status = read_seconds(optarg, &seconds)) != DONE) return status;
-            break;
-        case 'h': return print_help(help);
-        default: return misused_option(c, argv);
-        }
-    }
-    if ((status = address_argument(argc, argv, &address)) != DONE) return status;
-    return dial(address, verbose, seconds);
-}
+const struct verb connect_verb = {
+    .name = "connect",
+    .summary = "talk to a server over stdin and stdout",
+    .example = "pier connect localhost:12345 < page",
+    .text =
+        "Connect, then send what comes on stdin and write to stdout what the server sends. When "
+        "stdin ends, the server is told so and may go on; when both have ended, so does pier. (If "
+        "stdin is a terminal, pier ends with the server.) On a terminal, control characters from "
+        "the server are shown as \\x1b.",
+    .operands = {{"ADDRESS", TAKES_ADDRESS, CLIENT_ADDRESS}},
+    .choices = choices,
+    .run = connect_to,
+};

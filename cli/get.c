@@ -9,17 +9,16 @@
 #include <strings.h>
 #include <unistd.h>
 
-static const char help[] =
-    "    pier get http://example.com/ > page.html\n\n"
-    "Fetch a page over http, and write it to stdout, or to FILE, which takes its name only when\n"
-    "the page is complete. Up to 10 redirections are followed. An answer of 400 and above, or one\n"
-    "that is cut off, is a failure. On a terminal, control characters are shown as \\x1b.\n\n"
-    "usage: pier get [-o FILE] [-w SECONDS] URL\n\n"
-    "  -o, --output FILE    write to FILE instead; - is stdout\n"
-    "  -w, --wait SECONDS   give up when all of it takes so long\n"
-    "  -h, --help\n";
-
 enum { REDIRECTIONS = 10 };
+
+static const char *output = "-";
+static double seconds = INFINITY;
+
+static const struct choice choices[] = {
+    {'o', "output", TAKES_FILE, "FILE", "write to FILE instead; - is stdout", &output},
+    {'w', "wait", TAKES_SECONDS, "SECONDS", "give up when all of it takes so long", &seconds},
+    {0},
+};
 
 /* For the body: DONE, or FAILED after saying why. */
 static int put_stdout(void *unused, const void *bytes, size_t length)
@@ -110,38 +109,31 @@ static int get(struct url *it, struct file *to, pier_time deadline)
     return status;
 }
 
-int get_main(int argc, char **argv)
+static int run(char **operands)
 {
-    static const struct option options[] = {
-        {"output", required_argument, NULL, 'o'},
-        {"wait", required_argument, NULL, 'w'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
-    };
     static struct url page;
     static struct file to;
-    const char *name = "-";
-    double seconds = INFINITY;
-    int c, status;
-    char *argument;
-    while ((c = getopt_long(argc, argv, ":o:w:h", options, NULL)) != -1) {
-        switch (c) {
-        case 'o': name = optarg; break;
-        case 'w':
-            if ((status = read_seconds(optarg, &seconds)) != DONE) return status;
-            break;
-        case 'h': return print_help(help);
-        default: return misused_option(c, argv);
-        }
-    }
-    if ((status = only_argument(argc, argv, "the URL", &argument)) != DONE) return status;
-    const char *wrong = url_parse(&page, argument);
-    if (wrong != NULL) return misuse("%s: %s", screen_quote(argument), wrong);
+    const char *wrong = url_parse(&page, operands[0]);
+    if (wrong != NULL) return misuse("%s: %s", screen_quote(operands[0]), wrong);
 
     pier_time deadline = pier_after(seconds);
-    if (strcmp(name, "-") == 0) return get(&page, NULL, deadline);
-    if (file_open(&to, name) != DONE) return FAILED;
+    if (strcmp(output, "-") == 0) return get(&page, NULL, deadline);
+    if (file_open(&to, output) != DONE) return FAILED;
     if (get(&page, &to, deadline) == DONE) return file_keep(&to);
     file_drop(&to);
     return FAILED;
 }
+
+const struct verb get_verb = {
+    .name = "get",
+    .summary = "fetch a page over http",
+    .example = "pier get http://example.com/ > page.html",
+    .text =
+        "Fetch a page over http, and write it to stdout, or to FILE, which takes its name only "
+        "when the page is complete. Up to 10 redirections are followed. An answer of 400 and "
+        "above, or one that is cut off, is a failure. On a terminal, control characters are shown "
+        "as \\x1b.",
+    .operands = {{"URL", TAKES_TEXT, "http://HOST[:PORT]/PATH; http:// may be left out"}},
+    .choices = choices,
+    .run = run,
+};

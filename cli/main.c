@@ -1,39 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* The command pier: a table of verbs, and what must hold before any of them runs. */
+/* The command pier: the verbs, and what must hold before and after any of them runs. */
 #include "cli.h"
 
 #include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *summary;
-} verbs[] = {
-    {"greet", greet_main, "thank each client for connecting"},
-    {"get", get_main, "fetch a page over http"},
-    {"listen", listen_main, "wait for one client, and talk to it over stdin and stdout"},
-    {"connect", connect_main, "talk to a server over stdin and stdout"},
+const struct verb *const verbs[] = {
+    &greet_verb,
+    &get_verb,
+    &listen_verb,
+    &connect_verb,
+    NULL,
 };
-
-enum { VERBS = sizeof verbs / sizeof *verbs };
-
-static int help(FILE *to)
-{
-    fputs("    pier listen :12345             # in one window\n"
-          "    pier connect localhost:12345   # in another: what you type here appears there\n\n"
-          "usage: pier VERB ...\n\n",
-        to);
-    for (size_t i = 0; i < VERBS; i++)
-        fprintf(to, "  %-9s %s\n", verbs[i].name, verbs[i].summary);
-    fputs("\npier VERB --help tells of a verb, pier --version which pier this is. An address is\n"
-          "HOST:PORT, :PORT, [IPV6]:PORT or unix:PATH. The exit status is 0 when all went well,\n"
-          "1 when the network, the peer or a file failed, 2 when the command line is wrong.\n",
-        to);
-    return to == stdout ? print_help("") : MISUSE;
-}
 
 /*
  * A standard stream that was closed before us would let the first socket become number 0, 1 or
@@ -49,30 +30,54 @@ static int open_standard_streams(void)
     return DONE;
 }
 
+static int take_name(void *out)
+{
+    *(const char **)out = pier_backend_name();
+    return 0;
+}
+
+/* Asked in a task, since that is where the answer is made. */
+static int version(void)
+{
+    const char *backend = NULL;
+    int err = pier_run(take_name, &backend, NULL);
+    if (err < 0)
+        printf("pier %s, no tasks here: %s\n", pier_version(), pier_strerror(err));
+    else
+        printf("pier %s, tasks wait with %s\n", pier_version(), backend);
+    return finish_output();
+}
+
+static const struct verb *find(const char *name)
+{
+    for (size_t i = 0; verbs[i] != NULL; i++)
+        if (strcmp(verbs[i]->name, name) == 0) return verbs[i];
+    return NULL;
+}
+
 static int run(const char *name, int argc, char **argv)
 {
-    for (size_t i = 0; i < VERBS; i++) {
-        if (strcmp(verbs[i].name, name) != 0) continue;
-        say_as(name);
-        opterr = 0; /* the verbs complain themselves, in one line */
-        return verbs[i].run(argc, argv);
-    }
-    return misuse("there is no verb %s", screen_quote(name));
+    const struct verb *it = find(name);
+    if (it == NULL) return misuse("there is no verb %s", screen_quote(name));
+    say_as(name);
+    char *operands[OPERANDS + 1] = {NULL};
+    int status = read_arguments(it, argc, argv, operands);
+    if (status == HELPED) return help_verb(it);
+    if (status == DONE) status = it->run(operands);
+    int written = status == MISUSE ? DONE : finish_output();
+    return status != DONE ? status : written;
 }
 
 int main(int argc, char **argv)
 {
     if (open_standard_streams() != DONE) return FAILED;
     setlocale(LC_CTYPE, "");
-    if (argc < 2) return help(stderr);
+    if (argc < 2) return help_all(STDERR_FILENO);
     const char *word = argv[1];
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return help(stdout);
-    if (strcmp(word, "--version") == 0) {
-        printf("pier %s\n", pier_version());
-        return print_help("");
-    }
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return help_all(STDOUT_FILENO);
+    if (strcmp(word, "--version") == 0) return version();
     if (strcmp(word, "help") == 0) {
-        if (argc == 2) return help(stdout);
+        if (argc == 2) return help_all(STDOUT_FILENO);
         char option[] = "--help", *ask[] = {argv[2], option, NULL};
         return run(argv[2], 2, ask);
     }

@@ -6,6 +6,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+enum kind { SAY, SAY_WRONG, SAY_HOW };
 
 static char name[32] = "pier";
 
@@ -13,21 +16,21 @@ void say_as(const char *verb) { snprintf(name, sizeof name, "pier %s", verb); }
 
 /* In one piece, so that the lines of several processes do not mix. */
 __attribute__((format(printf, 1, 0))) static void say_line(
-    const char *format, va_list arguments, bool how)
+    const char *format, va_list arguments, enum kind kind)
 {
     char text[4096];
     vsnprintf(text, sizeof text, format, arguments);
-    if (how)
-        fprintf(stderr, "%s: %s (%s --help shows how)\n", name, text, name);
-    else
-        fprintf(stderr, "%s: %s\n", name, text);
+    struct paint paint = paint_for(STDERR_FILENO);
+    const char *colour = kind == SAY ? "" : paint.alarm;
+    fprintf(stderr, kind == SAY_HOW ? "%s%s:%s %s (%s --help shows how)\n" : "%s%s:%s %s\n", colour,
+        name, kind == SAY ? "" : paint.off, text, name);
 }
 
 void say(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    say_line(format, arguments, false);
+    say_line(format, arguments, SAY);
     va_end(arguments);
 }
 
@@ -35,7 +38,7 @@ int fail(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    say_line(format, arguments, false);
+    say_line(format, arguments, SAY_WRONG);
     va_end(arguments);
     return FAILED;
 }
@@ -44,13 +47,13 @@ int misuse(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    say_line(format, arguments, true);
+    say_line(format, arguments, SAY_HOW);
     va_end(arguments);
     return MISUSE;
 }
 
-int print_help(const char *text)
+int finish_output(void)
 {
-    fputs(text, stdout);
-    return fflush(stdout) == 0 ? DONE : fail("standard output: %s", strerror(errno));
+    if (fflush(stdout) == 0 && !ferror(stdout)) return DONE;
+    return fail("standard output: %s", strerror(errno != 0 ? errno : EIO));
 }

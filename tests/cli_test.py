@@ -7,6 +7,7 @@ import http.server
 import os
 import pathlib
 import pty
+import re
 import resource
 import signal
 import socket
@@ -51,10 +52,15 @@ class Web(programs.Case):
 class Command(Web):
     """What holds for every verb."""
 
+    def verbs(self):
+        """All of them, as pier --help lists them."""
+        return re.findall(r"(?m)^  (\w+) +\w", self.run_program(PIER, "--help")[1].decode())
+
     def test_help_begins_with_an_example(self):
+        verbs = self.verbs()
+        self.assertIn("connect", verbs)
         for words in [["--help"], ["-h"], ["help"]] + \
-                [[verb, option] for verb in ("greet", "get", "listen", "connect")
-                 for option in ("--help", "-h")]:
+                [[verb, option] for verb in verbs for option in ("--help", "-h")]:
             status, said, errors = self.run_program(PIER, *words)
             self.assertEqual((status, errors), (0, ""), words)
             self.assertTrue(said.startswith(b"    pier "), words)
@@ -67,7 +73,53 @@ class Command(Web):
     def test_version_is_the_librarys(self):
         header = (programs.TOP / "include/pier/version.h").read_text()
         version = header.split('define PIER_VERSION       "')[1].split('"')[0]
-        self.assertEqual(self.run_program(PIER, "--version"), (0, f"pier {version}\n".encode(), ""))
+        for backend in ("epoll", "thread", ""):
+            status, said, errors = self.run_program(PIER, "--version", env={"PIER_BACKEND": backend})
+            self.assertEqual((status, errors), (0, ""))
+            self.assertRegex(said.decode(), rf"^pier {re.escape(version)}, tasks wait with "
+                             rf"{backend if backend == 'epoll' else '(epoll|uring)'}\n$")
+
+    def test_help_tells_of_every_option_and_operand_of_its_usage(self):
+        for verb in self.verbs():
+            said = self.run_program(PIER, verb, "--help")[1].decode()
+            usage = re.search(r"usage: pier ((?:.+\n)+)", said).group(1)
+            for option, letter in re.findall(r"\[(--?(\w)[\w-]*)", usage):
+                self.assertRegex(said, rf"(?m)^  {option}[ ,]", verb)
+            for operand in re.findall(r" ([A-Z|]+)(?= |$)", re.sub(r"\[.*?\]", "", usage)):
+                self.assertRegex(said, rf"(?m)^  {re.escape(operand)} ", verb)
+            for line in said.split("\n"):
+                self.assertLessEqual(len(line), 100, f"{verb}: {line}")
+
+    def test_the_help_of_a_verb_tells_what_its_files_table_says_in_order(self):
+        for verb in self.verbs():
+            said = self.run_program(PIER, verb, "--help")[1].decode()
+            listed = re.findall(r"(?m)^  (?:-(\w), |    )?--([\w-]+)", said)
+            self.assertEqual(listed[-1], ("h", "help"), verb)
+            letters = [letter for letter, _ in listed if letter]
+            self.assertEqual(len(letters), len(set(letters)), f"{verb} has a letter twice")
+            self.assertEqual(len(listed), len(set(listed)), f"{verb} has a name twice")
+
+    def coloured(self, *words, **env):
+        """Does what stands on a terminal hold an escape sequence?"""
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        self.run_program(PIER, *words, stdout=slave, env={"TERM": "xterm", "NO_COLOR": "", **env})
+        os.close(slave)
+        return b"\x1b[" in os.read(master, 65536)
+
+    def test_colours_are_for_terminals_that_want_them(self):
+        for words in [["--help"], ["get", "--help"]]:
+            self.assertTrue(self.coloured(*words))
+            self.assertFalse(self.coloured(*words, NO_COLOR="1"))
+            self.assertFalse(self.coloured(*words, TERM="dumb"))
+            self.assertNotIn(b"\x1b", self.run_program(PIER, *words, env={"TERM": "xterm"})[1])
+
+    def test_a_reader_of_the_help_may_leave(self):
+        reader, writer = os.pipe()
+        os.close(reader)
+        program = self.start(PIER, "--help", stdout=writer)
+        os.close(writer)
+        self.assertEqual((program.wait(), program.errors), (-signal.SIGPIPE, ""))
 
     def test_without_a_verb_it_tells_of_them_and_fails(self):
         status, said, errors = self.run_program(PIER)

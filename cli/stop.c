@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Ctrl-C and SIGTERM, for the verbs that serve: a thread waits for them, so that none comes too early
+ * or in the middle of something, and whoever is stopped need not know of signals.
+ */
+#include "cli.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+
+static sigset_t numbers;
+static int (*stop_it)(int times);
+
+static void *wait_for_signals(void *unused)
+{
+    for (int times = 1, number; sigwait(&numbers, &number) == 0; times++) {
+        if (times > 2) {
+            signal(number, SIG_DFL);
+            raise(number);
+            pthread_sigmask(SIG_UNBLOCK, &numbers, NULL);
+        }
+        while (stop_it(times) == -ESRCH)
+            pier_sleep(0.01);
+    }
+    return unused;
+}
+
+int on_signals(int (*stop)(int times))
+{
+    static const int both[] = {SIGINT, SIGTERM};
+    stop_it = stop;
+    sigemptyset(&numbers);
+    for (size_t i = 0; i < sizeof both / sizeof *both; i++) {
+        struct sigaction was;
+        sigaction(both[i], NULL, &was);
+        if (was.sa_handler != SIG_IGN) sigaddset(&numbers, both[i]);
+    }
+    /* The threads that are made from now on inherit it. */
+    pthread_sigmask(SIG_BLOCK, &numbers, NULL);
+    pthread_t thread;
+    int err = pthread_create(&thread, NULL, wait_for_signals, NULL);
+    if (err != 0) return fail("no thread can be made: %s", strerror(err));
+    pthread_detach(thread);
+    return DONE;
+}
