@@ -55,6 +55,19 @@ static int read_number(const char *text, bool unit, uint64_t *out)
     return DONE;
 }
 
+pier_addr parse_loosely(const char *text, char *whole, size_t size)
+{
+    snprintf(whole, size, "%s", text);
+    pier_addr it = pier_addr_parse(text, NULL);
+    if (it.error != PIER_EADDRTEXT || *text == '\0' || strlen(text) + sizeof "[]:0" > size)
+        return it;
+    bool bare = strchr(text, ':') != NULL && text[0] != '[';
+    snprintf(whole, size, bare ? "[%s]:0" : "%s:0", text);
+    pier_addr with = pier_addr_parse(whole, NULL);
+    if (with.error != 0) snprintf(whole, size, "%s", text);
+    return with;
+}
+
 static int check_address(const char *text)
 {
     pier_addr address = pier_addr_parse(text, NULL);

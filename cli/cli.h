@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* How the command ends. */
 enum {
@@ -70,7 +71,8 @@ struct verb {
 /* main.c */
 extern const struct verb *const verbs[]; /* NULL at the end */
 
-extern const struct verb connect_verb, get_verb, greet_verb, listen_verb;
+extern const struct verb address_verb, connect_verb, explain_verb, get_verb, greet_verb,
+    listen_verb, port_verb, resolve_verb;
 
 /* say.c: one line each on stderr, after "pier" and the verb. */
 void say_as(const char *verb);
@@ -90,12 +92,31 @@ struct paint paint_for(int fd);
 /* help.c */
 int help_all(int fd);                 /* on stdout: DONE or FAILED; on stderr: MISUSE */
 int help_verb(const struct verb *it); /* DONE or FAILED */
+/* Prose, broken into lines that all begin at `margin`; the first has got there already. */
+void put_prose(FILE *to, int margin, const char *text);
 
 /*
  * arguments.c: DONE with the operands, NULL after the last; MISUSE; or HELPED when it asks for help.
  */
 enum { HELPED = -1 };
 int read_arguments(const struct verb *it, int argc, char **argv, char *out[OPERANDS + 1]);
+
+/*
+ * An address whose port may be left out: "::1", "[::1]", "example.com". `whole` gets the text with
+ * the port that it was read with.
+ */
+enum { LOOSE = 512 };
+pier_addr parse_loosely(const char *text, char *whole, size_t size);
+
+/* causes.c: what is behind an error. */
+struct cause {
+    int code;
+    const char *meaning; /* what it says */
+    const char *causes;  /* why, as a rule */
+    const char *advice;  /* what to try */
+};
+
+extern const struct cause causes[]; /* the last has the code 0 */
 
 /* screen.c: a peer's bytes as they may be shown on a terminal. */
 struct screen {

@@ -21,8 +21,7 @@ static void put_lines(FILE *to, int margin, const char *text, const struct paint
     }
 }
 
-/* Prose, broken into lines that all begin at `margin`; the first has got there already. */
-static void put_prose(FILE *to, int margin, const char *text)
+void put_prose(FILE *to, int margin, const char *text)
 {
     int column = margin;
     bool first = true;

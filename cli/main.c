@@ -13,6 +13,10 @@ const struct verb *const verbs[] = {
     &get_verb,
     &listen_verb,
     &connect_verb,
+    &port_verb,
+    &address_verb,
+    &resolve_verb,
+    &explain_verb,
     NULL,
 };
 

@@ -85,7 +85,7 @@ class Command(Web):
             usage = re.search(r"usage: pier ((?:.+\n)+)", said).group(1)
             for option, letter in re.findall(r"\[(--?(\w)[\w-]*)", usage):
                 self.assertRegex(said, rf"(?m)^  {option}[ ,]", verb)
-            for operand in re.findall(r" ([A-Z|]+)(?= |$)", re.sub(r"\[.*?\]", "", usage)):
+            for operand in re.sub(r"\[-[^]]*\]", "", usage).split()[1:]:
                 self.assertRegex(said, rf"(?m)^  {re.escape(operand)} ", verb)
             for line in said.split("\n"):
                 self.assertLessEqual(len(line), 100, f"{verb}: {line}")
