@@ -63,15 +63,16 @@ struct verb {
 };
 
 /* How --help tells of them. */
-#define ANY_ADDRESS    "unix:PATH, unix:@NAME or vsock:CID:PORT"
-#define CLIENT_ADDRESS "HOST:PORT, :PORT (this host), [IPV6]:PORT, " ANY_ADDRESS
+#define UDP_OR_DATAGRAMS "datagrams: UDP, or those of AF_UNIX"
+#define ANY_ADDRESS      "unix:PATH, unix:@NAME or vsock:CID:PORT"
+#define CLIENT_ADDRESS   "HOST:PORT, :PORT (this host), [IPV6]:PORT, " ANY_ADDRESS
 #define SERVER_ADDRESS \
     "HOST:PORT, :PORT, [IPV6]:PORT, " ANY_ADDRESS "; port 0 lets the system choose"
 
 /* main.c */
 extern const struct verb *const verbs[]; /* NULL at the end */
 
-extern const struct verb address_verb, connect_verb, explain_verb, get_verb, greet_verb,
+extern const struct verb address_verb, connect_verb, echo_verb, explain_verb, get_verb, greet_verb,
     listen_verb, port_verb, resolve_verb;
 
 /* say.c: one line each on stderr, after "pier" and the verb. */
@@ -139,15 +140,17 @@ int write_all(int fd, const void *bytes, size_t length); /* 0 or an errno */
 /* To stdout, harmless if that is a terminal. 0 or an errno. length 0 ends it. */
 int put(const void *bytes, size_t length);
 
-/* server.c: a listening socket, and the path it leaves on the disk. */
+/* server.c: a socket at an address of ours, and the path that it leaves on the disk. */
 struct server {
     int s;
     char path[128]; /* "" when there is none */
     uint64_t device, inode;
 };
 
-int server_open(struct server *it, const char *address); /* 0 or a code */
+int server_open(struct server *it, const char *address, bool datagrams); /* 0 or a code */
+void server_forget(struct server *it); /* its path alone: the socket goes on */
 void server_close(struct server *it);
+int datagram_socket(const char *address); /* bound to it, or a code */
 
 /*
  * stop.c: from now on SIGINT and SIGTERM call `stop` with how often they came, in a thread of its

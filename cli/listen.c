@@ -24,7 +24,7 @@ static int serve_one(char **operands)
 {
     const char *address = operands[0];
     struct server listener;
-    if (server_open(&listener, address) < 0) return fail("%s", pier_error());
+    if (server_open(&listener, address, false) < 0) return fail("%s", pier_error());
     pier_addr here, peer;
     pier_getsockname(listener.s, &here);
     if (verbose || chosen_by_the_system(address)) say("listening on %s", pier_addr_text(here).text);

@@ -10,6 +10,7 @@
 
 const struct verb *const verbs[] = {
     &greet_verb,
+    &echo_verb,
     &get_verb,
     &listen_verb,
     &connect_verb,
