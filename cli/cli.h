@@ -9,6 +9,7 @@
 
 #include <limits.h>
 #include <pier.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -64,8 +65,12 @@ struct verb {
 
 /* How --help tells of them. */
 #define UDP_OR_DATAGRAMS "datagrams: UDP, or those of AF_UNIX"
-#define ANY_ADDRESS      "unix:PATH, unix:@NAME or vsock:CID:PORT"
-#define CLIENT_ADDRESS   "HOST:PORT, :PORT (this host), [IPV6]:PORT, " ANY_ADDRESS
+#define LINES_HELP \
+    "text by lines: CR LF on the wire, LF on stdin and stdout; with -u each line is a datagram"
+#define HEX_HELP        "show all that comes (<) and goes (>) in hexadecimal"
+#define STATISTICS_HELP "tell on stderr, at the end, how much came and went"
+#define ANY_ADDRESS     "unix:PATH, unix:@NAME or vsock:CID:PORT"
+#define CLIENT_ADDRESS  "HOST:PORT, :PORT (this host), [IPV6]:PORT, " ANY_ADDRESS
 #define SERVER_ADDRESS \
     "HOST:PORT, :PORT, [IPV6]:PORT, " ANY_ADDRESS "; port 0 lets the system choose"
 
@@ -200,10 +205,55 @@ int http_head(int s, struct answer *out);
 int http_body(int s, const struct answer *it,
     int (*put_body)(void *to, const void *bytes, size_t length), void *to);
 
+/* How to talk over stdin and stdout. */
+struct talk {
+    bool verbose;    /* tell who is there */
+    bool datagrams;  /* what is read from stdin at once is one, and so is what comes */
+    bool many;       /* several clients speak */
+    bool lines;      /* CR LF on the wire, LF here; with datagrams, one for each line */
+    bool hex;        /* show in hexadecimal what goes and comes */
+    bool statistics; /* tell at the end how much it was */
+    double idle;     /* nothing has moved for so many seconds: the end; INFINITY: no limit */
+    double linger;   /* datagrams: the same after the end of stdin, if there is no limit */
+};
+
+/* tally.c */
+struct tally {
+    pier_time began;
+    atomic_uint_fast64_t came, went, pieces_came, pieces_went;
+};
+
+void tally_begin(struct tally *it);
+void tally_came(struct tally *it, size_t n);
+void tally_went(struct tally *it, size_t n);
+void tally_say(const struct tally *it, const struct talk *how);
+enum { AMOUNT = 32 };
+const char *amount(double bytes, char text[AMOUNT]); /* "1.50 MB"; `text` */
+
+/* input.c: stdin in pieces. Zeroed at first. */
+struct input {
+    size_t count;
+    bool ended;
+    char last; /* the byte before what is held */
+    char held[65536];
+};
+
+int input_read(struct input *it); /* 0, perhaps with nothing, or an errno */
+/* The next piece, for which `out` has twice the room of `held`; false: read first. */
+bool input_next(struct input *it, const struct talk *how, char *out, size_t *out_length);
+
+/* view.c: stdout, from any thread. 0 or an errno. */
+int view_came(const struct talk *how, const void *bytes, size_t n);
+int view_went(const struct talk *how, const void *bytes, size_t n);
+int view_end(void);
+
 /*
  * relay.c: stdin to the socket and the socket to stdout, until both have ended, or nothing has
- * moved for `idle` seconds (INFINITY: no limit). Takes over `s`. DONE or FAILED.
+ * moved for the idle time. Takes over `s`. DONE or FAILED.
  */
-int relay(int s, double idle);
+int relay(int s, const struct talk *how);
+
+/* crowd.c: the same with all clients that come, until a signal ends it. DONE or FAILED. */
+int serve_crowd(struct server *listener, const struct talk *how, uint64_t max_clients);
 
 #endif

@@ -2,29 +2,78 @@
 /* pier connect: a server, on stdin and stdout. */
 #include "cli.h"
 
+#include <errno.h>
 #include <math.h>
 
-static bool verbose;
-static double seconds = INFINITY;
+static struct talk talk = {.idle = INFINITY, .linger = 1};
+static const char *source;
+static bool only4, only6;
 
 static const struct choice choices[] = {
-    {'v', "verbose", TAKES_NOTHING, NULL, "tell on stderr when the connection stands", &verbose},
+    {'u', "udp", TAKES_NOTHING, NULL, UDP_OR_DATAGRAMS, &talk.datagrams},
+    {'v', "verbose", TAKES_NOTHING, NULL, "tell on stderr when the connection stands",
+        &talk.verbose},
     {'w', "wait", TAKES_SECONDS, "SECONDS",
-        "give up when connecting takes so long, or nothing moves either way", &seconds},
+        "give up when connecting takes so long, or nothing moves either way", &talk.idle},
+    {'s', "source", TAKES_ADDRESS, "ADDRESS", "the address and port to come from", &source},
+    {'4', "ipv4", TAKES_NOTHING, NULL, "over IPv4 only", &only4},
+    {'6', "ipv6", TAKES_NOTHING, NULL, "over IPv6 only", &only6},
+    {'l', "lines", TAKES_NOTHING, NULL, LINES_HELP, &talk.lines},
+    {'x', "hex", TAKES_NOTHING, NULL, HEX_HELP, &talk.hex},
+    {'t', "statistics", TAKES_NOTHING, NULL, STATISTICS_HELP, &talk.statistics},
     {0},
 };
 
-static int connect_to(char **operands)
+static int family(void) { return only4 == only6 ? AF_UNSPEC : only4 ? AF_INET : AF_INET6; }
+
+static int dial(const char *address)
 {
-    const char *address = operands[0];
-    int s =
-        pier_create_connection(address, &(pier_connection_opts){.deadline = pier_after(seconds)});
-    if (s < 0) return fail("%s", pier_error());
+    pier_connection_opts opts = {.deadline = pier_after(talk.idle), .family = family()};
+    if (source != NULL) opts.source = pier_addr_parse(source, NULL);
+    int s = pier_create_connection(address, &opts);
+    if (s < 0) return s;
     pier_setdeadline(s, PIER_NEVER); /* it was for connecting */
+    return s;
+}
+
+/* Whom datagrams go to: ":port" is this host, over IPv4, where a server of both families is, too. */
+static pier_addr resolve(const char *address)
+{
+    pier_addr to = pier_addr_parse(address, &(pier_parse_opts){.family = family()});
+    if (to.error == 0 && to.pending & PIER_ADDR_ANY) {
+        to.pending &= ~(uint32_t)PIER_ADDR_ANY;
+        to = to.pending & PIER_ADDR_SERVICE ? pier_inet(family() == AF_INET6 ? "::1" : "127.0.0.1",
+                                                  pier_getservbyname(to.service, "udp"))
+                                            : pier_inet("127.0.0.1", pier_addr_port(to));
+    }
+    return to.error < 0 ? to : pier_resolve(to, pier_after(talk.idle));
+}
+
+static int aim(const char *address)
+{
+    pier_addr to = resolve(address);
+    if (to.error < 0) return fail("%s: %s", screen_quote(address), pier_strerror(to.error)), -1;
+    int s =
+        source != NULL ? datagram_socket(source) : pier_socket(to.sa.any.sa_family, SOCK_DGRAM, 0);
+    int err = s < 0 ? s : 0;
+    /* Without a name of its own nobody could answer it; the system chooses one. */
+    if (err == 0 && source == NULL && to.sa.any.sa_family == AF_UNIX)
+        err = pier_bind(s, pier_unix(""));
+    if (err == 0) err = pier_connect(s, to);
+    if (err == 0) return s;
+    fail("%s", pier_error());
+    pier_close(s);
+    return err;
+}
+
+static int run(char **operands)
+{
+    int s = talk.datagrams ? aim(operands[0]) : dial(operands[0]);
+    if (s < 0) return talk.datagrams ? FAILED : fail("%s", pier_error());
     pier_addr peer;
     pier_getpeername(s, &peer);
-    if (verbose) say("connected to %s", pier_addr_text(peer).text);
-    return relay(s, seconds);
+    if (talk.verbose) say("connected to %s", pier_addr_text(peer).text);
+    return relay(s, &talk);
 }
 
 const struct verb connect_verb = {
@@ -34,9 +83,10 @@ const struct verb connect_verb = {
     .text =
         "Connect, then send what comes on stdin and write to stdout what the server sends. When "
         "stdin ends, the server is told so and may go on; when both have ended, so does pier. (If "
-        "stdin is a terminal, pier ends with the server.) On a terminal, control characters from "
-        "the server are shown as \\x1b.",
+        "stdin is a terminal, pier ends with the server.) With -u each piece of stdin, a line as a "
+        "rule, is a datagram, and pier ends when stdin has and nothing has come for a second, or "
+        "for that of -w. On a terminal, control characters from the server are shown as \\x1b.",
     .operands = {{"ADDRESS", TAKES_ADDRESS, CLIENT_ADDRESS}},
     .choices = choices,
-    .run = connect_to,
+    .run = run,
 };

@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* pier listen: one client, on stdin and stdout. */
+/* pier listen: one client, or all that come, on stdin and stdout. */
 #include "cli.h"
 
+#include <errno.h>
 #include <math.h>
 
-static bool verbose;
-static double seconds = INFINITY;
+static struct talk talk = {.idle = INFINITY, .linger = INFINITY};
+static uint64_t max_clients;
 
 static const struct choice choices[] = {
-    {'v', "verbose", TAKES_NOTHING, NULL, "tell on stderr who listens and who came", &verbose},
+    {'u', "udp", TAKES_NOTHING, NULL, UDP_OR_DATAGRAMS, &talk.datagrams},
+    {'v', "verbose", TAKES_NOTHING, NULL, "tell on stderr who listens and who came", &talk.verbose},
     {'w', "wait", TAKES_SECONDS, "SECONDS",
-        "give up when nobody comes for so long, or nothing moves either way", &seconds},
+        "give up when nobody comes for so long, or nothing moves either way", &talk.idle},
+    {'k', "keep-open", TAKES_NOTHING, NULL, "take all clients that come, until Ctrl-C", &talk.many},
+    {'m', "max-clients", TAKES_COUNT, "N", "with -k: so many at once, and let others wait; 1024",
+        &max_clients},
+    {'l', "lines", TAKES_NOTHING, NULL, LINES_HELP, &talk.lines},
+    {'x', "hex", TAKES_NOTHING, NULL, HEX_HELP, &talk.hex},
+    {'t', "statistics", TAKES_NOTHING, NULL, STATISTICS_HELP, &talk.statistics},
     {0},
 };
 
@@ -20,20 +28,54 @@ static bool chosen_by_the_system(const char *address)
     return pier_addr_port(asked) == 0 || (pier_addr_family(asked) == AF_UNIX && address[5] == '\0');
 }
 
-static int serve_one(char **operands)
+static int serve_one(struct server *listener)
 {
-    const char *address = operands[0];
-    struct server listener;
-    if (server_open(&listener, address, false) < 0) return fail("%s", pier_error());
-    pier_addr here, peer;
-    pier_getsockname(listener.s, &here);
-    if (verbose || chosen_by_the_system(address)) say("listening on %s", pier_addr_text(here).text);
-    pier_settimeout(listener.s, seconds);
-    int s = pier_accept(listener.s, &peer);
-    server_close(&listener);
+    pier_addr peer;
+    pier_settimeout(listener->s, talk.idle);
+    int s = pier_accept(listener->s, &peer);
+    server_close(listener);
     if (s < 0) return fail("%s", pier_error());
-    if (verbose) say("connection from %s", pier_addr_text(pier_addr_unmap(peer)).text);
-    return relay(s, seconds);
+    if (talk.verbose) say("connection from %s", pier_addr_text(pier_addr_unmap(peer)).text);
+    return relay(s, &talk);
+}
+
+/* Who sends the first datagram is the peer, and from then on nobody else is heard. */
+static int serve_datagrams(struct server *listener)
+{
+    pier_addr peer;
+    char byte;
+    pier_settimeout(listener->s, talk.idle);
+    ssize_t n = pier_recvfrom(listener->s, &byte, 1, MSG_PEEK, &peer);
+    pier_settimeout(listener->s, INFINITY);
+    /* One without a name cannot be answered, but heard. */
+    bool named = n >= 0 && peer.length > offsetof(struct sockaddr, sa_data);
+    if (named) n = pier_connect(listener->s, peer);
+    if (n < 0) {
+        fail("%s", pier_error());
+        server_close(listener);
+        return FAILED;
+    }
+    if (talk.verbose) say("datagrams from %s", pier_addr_text(pier_addr_unmap(peer)).text);
+    int status = relay(listener->s, &talk);
+    server_forget(listener);
+    return status;
+}
+
+static int run(char **operands)
+{
+    struct server listener;
+    if (talk.datagrams && talk.many) return misuse("-u has no clients to be kept: -k is too much");
+    if (max_clients > 0 && !talk.many) return misuse("without -k there is one client");
+    if (server_open(&listener, operands[0], talk.datagrams) < 0) return fail("%s", pier_error());
+    pier_addr here;
+    pier_getsockname(listener.s, &here);
+    if (talk.verbose || chosen_by_the_system(operands[0]))
+        say("listening on %s", pier_addr_text(here).text);
+    if (talk.datagrams) return serve_datagrams(&listener);
+    if (!talk.many) return serve_one(&listener);
+    int status = serve_crowd(&listener, &talk, max_clients);
+    server_close(&listener);
+    return status;
 }
 
 const struct verb listen_verb = {
@@ -43,9 +85,12 @@ const struct verb listen_verb = {
     .text =
         "Wait for one client, then send it what comes on stdin and write to stdout what it sends. "
         "When stdin ends, the client is told so and may go on; when both have ended, so does "
-        "pier. (If stdin is a terminal, pier ends with the client.) On a terminal, control "
-        "characters from the client are shown as \\x1b.",
+        "pier. (If stdin is a terminal, pier ends with the client.) With -k many clients are there "
+        "at once: stdout has what all of them send, and each gets what comes on stdin, which is "
+        "not read before the first has come; a client that ends is left. With -u the peer is who "
+        "sends the first datagram. On a terminal, control characters from the client are shown as "
+        "\\x1b.",
     .operands = {{"ADDRESS", TAKES_ADDRESS, SERVER_ADDRESS ", and is told on stderr"}},
     .choices = choices,
-    .run = serve_one,
+    .run = run,
 };

@@ -10,6 +10,7 @@
  *                        some of stdin could not be sent
  *     nothing moves      for the idle time, if there is one: an error
  *
+ * Datagrams have no end: after that of stdin, and a silence, all is said.
  * Only reading stdin may block for ever, and the process ends without waiting for that.
  */
 #include "cli.h"
@@ -26,54 +27,84 @@
 
 enum { PART = 65536 };
 
+/* How often who waits for datagrams looks whether stdin has ended meanwhile. */
+static const double glance = 0.1;
+
 static struct {
     int s;
-    double idle;                   /* seconds; INFINITY: no limit */
+    const struct talk *how;
     _Atomic pier_time quiet_until; /* a byte has to move before this point */
     atomic_bool downloading;       /* the main thread is still at it, and watches the clock */
-    char wrong[1024];              /* why the upload failed; to be read when it has ended */
+    atomic_bool uploaded;          /* stdin has ended, and all of it has gone */
+    struct tally tally;
+    char wrong[1024]; /* why the upload failed; to be read when it has ended */
 } flow;
 
-static void moved(void) { atomic_store(&flow.quiet_until, pier_after(flow.idle)); }
+static double patience(void)
+{
+    bool last = flow.how->datagrams && atomic_load(&flow.uploaded);
+    return last && isinf(flow.how->idle) ? flow.how->linger : flow.how->idle;
+}
+
+static void moved(void) { atomic_store(&flow.quiet_until, pier_after(patience())); }
 
 static bool too_quiet(void) { return pier_remaining(atomic_load(&flow.quiet_until)) <= 0; }
 
 static int say_quiet(char *text, size_t size)
 {
-    return snprintf(text, size, "nothing came or went for %g seconds", flow.idle);
+    return snprintf(text, size, "nothing came or went for %g seconds", flow.how->idle);
 }
 
-/* The main thread's half: 0, or FAILED. */
+static int show(const void *bytes, size_t n)
+{
+    int err = view_came(flow.how, bytes, n);
+    return err == 0 ? DONE : fail("standard output: %s", strerror(err));
+}
+
+/* Until something comes, or there was silence for too long, or stdin may have ended. */
+static int wait_for_peer(void)
+{
+    pier_time until = atomic_load(&flow.quiet_until), soon = pier_after(glance);
+    if (flow.how->datagrams && soon < until) until = soon;
+    return pier_wait_readable(flow.s, until);
+}
+
+/* Nobody said anything for too long: the end of datagrams, else a failure. */
+static int quiet(void)
+{
+    char text[100];
+    if (flow.how->datagrams && atomic_load(&flow.uploaded)) return DONE;
+    say_quiet(text, sizeof text);
+    return fail("%s", text);
+}
+
+/* The main thread's half: DONE, or FAILED. */
 static int download(void)
 {
     static char part[PART];
     for (;;) {
         ssize_t n = pier_recv(flow.s, part, sizeof part, MSG_DONTWAIT);
-        if (n == -EAGAIN)
-            n = pier_wait_readable(flow.s, atomic_load(&flow.quiet_until));
-        else if (n == 0)
+        if (n == -EAGAIN) {
+            n = wait_for_peer();
+        } else if (n == 0 && !flow.how->datagrams) {
             break;
-        else if (n > 0) {
+        } else if (n >= 0) {
             moved();
-            int err = put(part, (size_t)n);
-            if (err != 0) return fail("standard output: %s", strerror(err));
+            tally_came(&flow.tally, (size_t)n);
+            if (show(part, (size_t)n) != DONE) return FAILED;
             moved(); /* a slow reader of ours is not the peer's silence */
         }
-        if (n == -ETIME && too_quiet()) {
-            char text[100];
-            say_quiet(text, sizeof text);
-            return fail("%s", text);
-        }
+        if (n == -ETIME && too_quiet()) return quiet();
         if (n < 0 && n != -ETIME) return fail("%s", pier_error());
     }
-    int err = put(NULL, 0);
+    int err = view_end();
     return err == 0 ? DONE : fail("standard output: %s", strerror(err));
 }
 
 /* When the upload looks up from its waiting; now and then, while the main thread has the clock. */
 static pier_time look_again(void)
 {
-    if (atomic_load(&flow.downloading)) return pier_after(flow.idle);
+    if (atomic_load(&flow.downloading)) return pier_after(flow.how->idle);
     return atomic_load(&flow.quiet_until);
 }
 
@@ -97,58 +128,79 @@ static bool wait_for_input(void)
     return false;
 }
 
+/* Of a stream, as much as goes at once; a datagram goes whole, an empty one, too. */
 static bool send_part(const char *from, size_t left)
 {
-    while (left > 0) {
+    int err = view_went(flow.how, from, left);
+    if (err != 0) _exit(fail("standard output: %s", strerror(err)));
+    do {
         ssize_t n = pier_send(flow.s, from, left, MSG_DONTWAIT);
-        if (n == -EAGAIN)
+        if (n == -EAGAIN) {
             n = pier_wait_writable(flow.s, look_again());
-        else if (n > 0) {
+        } else if (n >= 0) {
             moved();
+            tally_went(&flow.tally, (size_t)n);
             from += n;
             left -= (size_t)n;
+            if (left == 0) return true;
         }
         if (n == -ETIME && gave_up()) return false;
         if (n < 0 && n != -ETIME) {
             snprintf(flow.wrong, sizeof flow.wrong, "%s", pier_error());
             return false;
         }
-    }
+    } while (true);
+}
+
+/* All that can be sent of what was read. */
+static bool send_input(struct input *input)
+{
+    static char part[2 * PART];
+    size_t length = 0;
+    while (input_next(input, flow.how, part, &length))
+        if (!send_part(part, length)) return false;
     return true;
 }
 
 /* The other half. What cannot be sent does not end the reading: the answer may be there. */
 static void *upload(void *unused)
 {
-    static char part[PART];
+    static struct input input;
     while (wait_for_input()) {
-        ssize_t n = read(STDIN_FILENO, part, sizeof part);
-        if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+        int err = input_read(&input);
         /* Not told to the peer as an end: it would take half for the whole. */
-        if (n < 0) _exit(fail("standard input: %s", strerror(errno)));
-        if (n == 0) {
-            pier_shutdown(flow.s, SHUT_WR);
-            break;
-        }
-        if (!send_part(part, (size_t)n)) break;
+        if (err != 0) _exit(fail("standard input: %s", strerror(err)));
+        if (!send_input(&input)) break;
+        if (!input.ended) continue;
+        if (!flow.how->datagrams) pier_shutdown(flow.s, SHUT_WR);
+        atomic_store(&flow.uploaded, true);
+        moved();
+        break;
     }
     return unused;
 }
 
-int relay(int s, double idle)
+static int finish(int status)
+{
+    if (flow.how->statistics) tally_say(&flow.tally, flow.how);
+    return status;
+}
+
+int relay(int s, const struct talk *how)
 {
     flow.s = s;
-    flow.idle = idle;
+    flow.how = how;
     atomic_store(&flow.downloading, true);
+    tally_begin(&flow.tally);
     moved();
     pthread_t thread;
     int err = pthread_create(&thread, NULL, upload, NULL);
     if (err != 0) return fail("no thread can be made: %s", strerror(err));
     int status = download();
     atomic_store(&flow.downloading, false);
-    if (status != DONE || isatty(STDIN_FILENO)) return pthread_detach(thread), status;
+    if (status != DONE || isatty(STDIN_FILENO)) return pthread_detach(thread), finish(status);
     pthread_join(thread, NULL);
     if (flow.wrong[0] != '\0') status = fail("%s", flow.wrong);
     pier_close(s);
-    return status;
+    return finish(status);
 }
