@@ -78,7 +78,7 @@ struct verb {
 extern const struct verb *const verbs[]; /* NULL at the end */
 
 extern const struct verb address_verb, connect_verb, echo_verb, explain_verb, get_verb, greet_verb,
-    listen_verb, port_verb, resolve_verb;
+    listen_verb, port_verb, proxy_verb, resolve_verb;
 
 /* say.c: one line each on stderr, after "pier" and the verb. */
 void say_as(const char *verb);

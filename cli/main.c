@@ -14,6 +14,7 @@ const struct verb *const verbs[] = {
     &get_verb,
     &listen_verb,
     &connect_verb,
+    &proxy_verb,
     &port_verb,
     &address_verb,
     &resolve_verb,
