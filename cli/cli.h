@@ -78,7 +78,7 @@ struct verb {
 extern const struct verb *const verbs[]; /* NULL at the end */
 
 extern const struct verb address_verb, connect_verb, echo_verb, explain_verb, get_verb, greet_verb,
-    listen_verb, port_verb, proxy_verb, resolve_verb;
+    listen_verb, port_verb, proxy_verb, receive_verb, resolve_verb, send_verb;
 
 /* say.c: one line each on stderr, after "pier" and the verb. */
 void say_as(const char *verb);
@@ -155,6 +155,7 @@ struct server {
 int server_open(struct server *it, const char *address, bool datagrams); /* 0 or a code */
 void server_forget(struct server *it); /* its path alone: the socket goes on */
 void server_close(struct server *it);
+bool is_chosen(const char *address);      /* by the system, which then is to be asked */
 int datagram_socket(const char *address); /* bound to it, or a code */
 
 /*
@@ -246,6 +247,34 @@ bool input_next(struct input *it, const struct talk *how, char *out, size_t *out
 int view_came(const struct talk *how, const void *bytes, size_t n);
 int view_went(const struct talk *how, const void *bytes, size_t n);
 int view_end(void);
+
+/* sha256.c */
+struct sha256 {
+    uint32_t state[8];
+    uint64_t length;
+    unsigned char block[64];
+};
+
+enum { SHA256_TEXT = 65 };
+
+void sha256_begin(struct sha256 *it);
+void sha256_add(struct sha256 *it, const void *bytes, size_t length);
+void sha256_text(struct sha256 it, char out[SHA256_TEXT]); /* of what was added so far */
+
+/* progress.c: nothing unless stderr is a terminal. */
+struct progress {
+    pier_time began, next;
+    uint64_t first, total;
+    bool terminal, drawn;
+};
+
+void progress_begin(struct progress *it, uint64_t done, uint64_t total);
+void progress_at(struct progress *it, uint64_t done);
+void progress_end(struct progress *it, uint64_t done);
+
+/* transfer.c: a line of the other end of a transfer, without its end. DONE or FAILED. */
+enum { TRANSFER_LINE = 512, TRANSFER_DIGITS = 19 };
+int transfer_line(int s, char out[TRANSFER_LINE]);
 
 /*
  * relay.c: stdin to the socket and the socket to stdout, until both have ended, or nothing has

@@ -22,12 +22,6 @@ static const struct choice choices[] = {
     {0},
 };
 
-static bool chosen_by_the_system(const char *address)
-{
-    pier_addr asked = pier_addr_parse(address, NULL);
-    return pier_addr_port(asked) == 0 || (pier_addr_family(asked) == AF_UNIX && address[5] == '\0');
-}
-
 static int serve_one(struct server *listener)
 {
     pier_addr peer;
@@ -69,8 +63,7 @@ static int run(char **operands)
     if (server_open(&listener, operands[0], talk.datagrams) < 0) return fail("%s", pier_error());
     pier_addr here;
     pier_getsockname(listener.s, &here);
-    if (talk.verbose || chosen_by_the_system(operands[0]))
-        say("listening on %s", pier_addr_text(here).text);
+    if (talk.verbose || is_chosen(operands[0])) say("listening on %s", pier_addr_text(here).text);
     if (talk.datagrams) return serve_datagrams(&listener);
     if (!talk.many) return serve_one(&listener);
     int status = serve_crowd(&listener, &talk, max_clients);

@@ -15,6 +15,8 @@ const struct verb *const verbs[] = {
     &listen_verb,
     &connect_verb,
     &proxy_verb,
+    &send_verb,
+    &receive_verb,
     &port_verb,
     &address_verb,
     &resolve_verb,

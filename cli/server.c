@@ -50,6 +50,14 @@ int datagram_socket(const char *address)
     return err;
 }
 
+bool is_chosen(const char *address)
+{
+    pier_addr asked = pier_addr_parse(address, NULL);
+    int family = pier_addr_family(asked), port = pier_addr_port(asked);
+    if (family == AF_UNIX) return address[5] == '\0';
+    return family == AF_VSOCK ? port == PIER_ERANGE : port == 0; /* VMADDR_PORT_ANY */
+}
+
 int server_open(struct server *it, const char *address, bool datagrams)
 {
     *it = (struct server){.s = -1};
