@@ -9,30 +9,38 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum { REDIRECTIONS = 10 };
-
 static const char *output = "-";
 static double seconds = INFINITY;
+static uint64_t most = INT64_MAX, redirections = 10;
+static bool verbose;
 
 static const struct choice choices[] = {
     {'o', "output", TAKES_FILE, "FILE", "write to FILE instead; - is stdout", &output},
     {'w', "wait", TAKES_SECONDS, "SECONDS", "give up when all of it takes so long", &seconds},
+    {'m', "max-size", TAKES_SIZE, "BYTES", "refuse a page that is longer, as 10M", &most},
+    {'r', "redirects", TAKES_COUNT, "N", "follow so many redirections; 10", &redirections},
+    {'v', "verbose", TAKES_NOTHING, NULL, "tell on stderr what each server answers", &verbose},
     {0},
 };
 
-/* For the body: DONE, or FAILED after saying why. */
-static int put_stdout(void *unused, const void *bytes, size_t length)
-{
-    (void)unused;
-    int err = put(bytes, length);
-    return err == 0 ? DONE : fail("standard output: %s", strerror(err));
-}
+/* Where a page goes. */
+struct sink {
+    struct file *file; /* NULL: stdout */
+    uint64_t got;
+    struct progress progress;
+};
 
-static int put_file(void *to, const void *bytes, size_t length)
+/* For the body: DONE, or FAILED after saying why. */
+static int take_part(void *to, const void *bytes, size_t length)
 {
-    const struct file *it = to;
-    int err = write_all(it->fd, bytes, length);
-    return err == 0 ? DONE : fail("%s: %s", screen_quote(it->name), strerror(err));
+    struct sink *it = to;
+    it->got += length;
+    if (it->got > most) return fail("the page is longer than %ju bytes", (uintmax_t)most);
+    int err = it->file != NULL ? write_all(it->file->fd, bytes, length) : put(bytes, length);
+    progress_at(&it->progress, it->got);
+    if (err == 0) return DONE;
+    if (it->file == NULL) return fail("standard output: %s", strerror(err));
+    return fail("%s: %s", screen_quote(it->file->name), strerror(err));
 }
 
 /* Dials and asks. Returns the socket, or a negative code; what is wrong has been said then. */
@@ -79,18 +87,37 @@ static const struct url *redirect(const struct url *from, const struct answer *i
 /* Follows redirections to the page. Returns its socket with the head read, or less than 0. */
 static int find_page(struct url *it, pier_time deadline, struct answer *out)
 {
-    for (int hops = 0; hops <= REDIRECTIONS; hops++) {
+    for (uint64_t hops = 0; hops <= redirections; hops++) {
         int s = ask(it, deadline);
         if (s < 0) return s;
         int status = http_head(s, out);
+        if (status == DONE && verbose)
+            say("http://%s%s: %d %s", url_authority(it), it->target, out->status,
+                screen_quote(out->reason));
         if (status == DONE && !redirects(out)) return s;
         const struct url *next = status == DONE ? redirect(it, out) : NULL;
         pier_close(s);
         if (next == NULL) return -1;
         *it = *next;
     }
-    fail("more than %d redirections", REDIRECTIONS);
+    fail("more than %ju redirections", (uintmax_t)redirections);
     return -1;
+}
+
+static int take_body(int s, const struct answer *head, struct file *to)
+{
+    struct sink sink = {.file = to};
+    if (head->has_length && !head->chunked && head->length > most)
+        return fail(
+            "the page has %ju bytes, more than %ju", (uintmax_t)head->length, (uintmax_t)most);
+    /* A bar is for what is not on the screen itself, and knows its end. */
+    if (to != NULL && head->has_length) progress_begin(&sink.progress, 0, head->length);
+    int status = http_body(s, head, take_part, &sink);
+    if (sink.progress.drawn || (status == DONE && head->has_length))
+        progress_end(&sink.progress, sink.got);
+    if (to != NULL || status != DONE) return status;
+    int err = put(NULL, 0);
+    return err == 0 ? DONE : fail("standard output: %s", strerror(err));
 }
 
 static int get(struct url *it, struct file *to, pier_time deadline)
@@ -103,9 +130,8 @@ static int get(struct url *it, struct file *to, pier_time deadline)
         status = fail("http://%s%s: %d %s", url_authority(it), it->target, head.status,
             screen_quote(head.reason));
     else
-        status = http_body(s, &head, to != NULL ? put_file : put_stdout, to);
+        status = take_body(s, &head, to);
     pier_close(s);
-    if (to == NULL && status == DONE) status = put_stdout(NULL, NULL, 0);
     return status;
 }
 
@@ -130,7 +156,7 @@ const struct verb get_verb = {
     .example = "pier get http://example.com/ > page.html",
     .text =
         "Fetch a page over http, and write it to stdout, or to FILE, which takes its name only "
-        "when the page is complete. Up to 10 redirections are followed. An answer of 400 and "
+        "when the page is complete. Redirections are followed. An answer of 400 and "
         "above, or one that is cut off, is a failure. On a terminal, control characters are shown "
         "as \\x1b.",
     .operands = {{"URL", TAKES_TEXT, "http://HOST[:PORT]/PATH; http:// may be left out"}},

@@ -1170,6 +1170,39 @@ http {{
         self.assertEqual(self.get(url + "/sub"), (0, b"the index", ""))
         self.assertIn("404 Not Found", self.get(url + "/missing")[2])
 
+    def test_get_refuses_a_page_that_is_longer_than_it_may_be(self):
+        for answer, expected in {
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2049\r\n\r\n": "the page has 2049 bytes, more than 2048",
+            b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 2049: "the page is longer than 2048 bytes",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n801\r\n" + b"x" * 2049 +
+            b"\r\n0\r\n\r\n": "the page is longer than 2048 bytes",
+        }.items():
+            status, _, errors = self.get(self.answers(answer), "-m", "2K", "-o", self.folder / "page")
+            self.assertEqual((status, os.listdir(self.folder)), (1, []))
+            self.assertIn(expected, errors)
+        self.assertEqual(self.get(self.answers(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 2048), "-m", "2K"),
+                         (0, b"x" * 2048, ""))
+
+    def test_get_follows_as_many_redirections_as_it_may_and_tells_of_them(self):
+        moved = b"HTTP/1.1 301 Moved\r\nLocation: /next\r\n\r\n"
+        status, _, errors = self.get(self.answers(moved, moved), "-r", "1")
+        self.assertEqual(status, 1)
+        self.assertIn("more than 1 redirections", errors)
+        url = self.answers(moved, b"HTTP/1.1 200 Fine\x1b\r\n\r\npage")
+        status, said, errors = self.get(url + "/first", "-v", "-r", "1")
+        self.assertEqual((status, said), (0, b"page"))
+        self.assertEqual(errors, f"pier get: {url}/first: 301 Moved\n"
+                         f"pier get: {url}/next: 200 Fine\\x1b\n")
+
+    def test_get_shows_how_far_it_is_on_a_terminal(self):
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        url = self.answers(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000)
+        done = subprocess.run([PIER, "get", "-o", str(self.folder / "page"), url], stderr=slave)
+        os.close(slave)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn(b"100% [", os.read(master, 1000))
+
     def test_get_over_ipv6_writes_brackets(self):
         if not programs.has_ipv6():
             self.skipTest("no IPv6 here")
