@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 #include "wait/retire.h"
 
-#include "base/bits.h"
-#include "base/seam.h"
+#ifdef PIER_RETIRE
 
-#include <errno.h>
-#include <liburing.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#    include "base/bits.h"
+#    include "base/seam.h"
+
+#    include <errno.h>
+#    include <liburing.h>
+#    include <string.h>
+#    include <sys/mman.h>
+#    include <unistd.h>
 
 /*
  * All of this goes to the system's own table: no plug shall count or fail what only this build does. A loop is one
  * thread's, so nothing here is shared.
  */
 
-#define BUCKETS 1024
-#define KEPT \
-    256 /* how many areas stay where they are, out of reach, before their addresses may be used again */
-#define PAGE 4096
-#define MOST ((size_t)1 << 20) /* what is sent at once: a stream sends the rest later */
+#    define BUCKETS 1024
+#    define KEPT \
+        256 /* how many areas stay where they are, out of reach, before their addresses may be used again */
+#    define PAGE 4096
+#    define MOST ((size_t)1 << 20) /* what is sent at once: a stream sends the rest later */
 
 /* One thing that an entry points at. */
 struct part {
@@ -250,3 +252,5 @@ void pier__retire_close(struct pier__loop *loop)
     pier__seam_system.release(book);
     book = NULL;
 }
+
+#endif
