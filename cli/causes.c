@@ -261,5 +261,19 @@ const struct cause causes[] = {
         "What came is there: pier_error_moved() counts it."},
     {PIER_ENOTASK, "Only a task can do that, and none is running.", "A call outside pier_run().",
         "Call it within pier_run()."},
+    {PIER_ENOLOOP, "No loop was opened in this thread.",
+        "pier_loop_turn() or pier_loop_fd() in another thread than pier_loop_open(), or after "
+        "pier_loop_close().",
+        "Open one, and turn it in the same thread."},
+    {PIER_EFOREIGN, "It belongs to another thread, or to the tasks there.",
+        "An event, lock, semaphore or queue without .outside, used by two threads or by a task and a "
+        "thread.",
+        "Make it with .outside = true."},
+    {PIER_ENOTHELD, "A lock that is not held, or not by the caller.",
+        "A release too many; a release by another task than the one that took it.",
+        "Release it once, where it was taken."},
+    {PIER_ESHUTDOWN, "The queue has been shut down.",
+        "pier_queue_shutdown(): nothing more is taken in, and what was in it has been given out.",
+        "Nothing is wrong: it is how the one who gets learns of the end."},
     {0, NULL, NULL, NULL},
 };
