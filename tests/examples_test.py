@@ -570,7 +570,7 @@ class All(programs.Case):
 
     def test_every_example_is_one_page(self):
         for source in (programs.TOP / "examples").glob("*.c"):
-            self.assertLess(len(source.read_text().splitlines()), 80, source.name)
+            self.assertLess(len(source.read_text().splitlines()), 90, source.name)
 
     def test_every_example_includes_public_headers_only(self):
         for source in (programs.TOP / "examples").glob("*.c"):
