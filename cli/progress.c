@@ -37,7 +37,7 @@ static void format_time(char *out, size_t size, double seconds)
 static void draw(struct progress *it, uint64_t done)
 {
     char line[WIDEST + 2 * TEXT], numbers[4 * TEXT], bytes[AMOUNT], all[AMOUNT], rate[AMOUNT];
-    char left[16];
+    char left[24];
     double seconds = (double)(pier_now() - it->began) / (double)PIER_SECOND;
     double speed = seconds > 0 ? (double)(done - it->first) / seconds : 0;
     format_time(left, sizeof left, speed > 0 ? (double)(it->total - done) / speed : 0);
