@@ -405,7 +405,7 @@ static bool is_right(const struct play *p)
         first |= 1U << p->events[i];
         if (p->gaps[i] == TURNS && first & decide) break;
     }
-    unsigned canceled = 1 << CANCEL | 1 << CLOSE | (p->limit == SCOPE) << DEADLINE;
+    unsigned canceled = 1U << CANCEL | 1U << CLOSE | (p->limit == SCOPE ? 1U << DEADLINE : 0);
     if (p->result > 0) return first & 1 << COMPLETE;
     if (p->result == -ECANCELED) return first & canceled;
     return p->result == -ETIME && first & 1 << DEADLINE && p->limit != SCOPE;
