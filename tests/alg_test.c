@@ -82,7 +82,10 @@ static size_t build_as_python(
     return msg.msg_controllen;
 }
 
-/* CPython gives the vector's message its padded length; the kernel asks for no more than iv_length bytes. */
+/*
+ * CPython gives the vector's message its padded length; the kernel asks for no more than iv_length
+ * bytes.
+ */
 static void as_python_without_padding(unsigned char *control, size_t iv_length)
 {
     struct cmsghdr *header = (struct cmsghdr *)(void *)(control + CMSG_SPACE(4));

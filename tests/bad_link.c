@@ -53,7 +53,10 @@ static void deliver_held(void)
     bad.held_length = 0;
 }
 
-/* Both ends are this host: with its addresses swapped, each packet is the other end's, and its checksums still hold. */
+/*
+ * Both ends are this host: with its addresses swapped, each packet is the other end's, and its
+ * checksums still hold.
+ */
 static void swap_addresses(unsigned char *packet)
 {
     struct iphdr *ip = (struct iphdr *)(void *)packet;

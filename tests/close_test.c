@@ -290,7 +290,9 @@ TEST(close_wakes_several_readers_and_writers_at_once)
     }
 }
 
-/* The descriptor outlives the close until the last call has left; for everybody else it is closed. */
+/*
+ * The descriptor outlives the close until the last call has left; for everybody else it is closed.
+ */
 static _Atomic int hook_state;
 
 static int hold_in_hook(void *arg)
@@ -404,7 +406,10 @@ static void spin(unsigned turns)
     }
 }
 
-/* A call and a close at the same moment, with every distance between them: exactly one outcome, and none hangs. */
+/*
+ * A call and a close at the same moment, with every distance between them: exactly one outcome, and
+ * none hangs.
+ */
 static void race_close(const char *kind, verb *v, int rounds, enum limit limit)
 {
     struct race race = {.verb = v};
@@ -847,7 +852,10 @@ TEST(hook_is_each_threads_own)
     assert_int_equal(pier_close(pair[1]), 0);
 }
 
-/* Who waits for the turn of a sendall is woken too, and the turn goes to the next when one gives up. */
+/*
+ * Who waits for the turn of a sendall is woken too, and the turn goes to the next when one gives
+ * up.
+ */
 TEST(close_wakes_those_who_wait_for_their_turn)
 {
     enum { THREADS = 4 };
@@ -898,7 +906,9 @@ TEST(turn_goes_to_the_next_when_one_gives_up)
     assert_int_equal(pier_close(pair[1]), 0);
 }
 
-/* A thread needs a wake descriptor for some waits; without one it is told so, and nothing is stuck. */
+/*
+ * A thread needs a wake descriptor for some waits; without one it is told so, and nothing is stuck.
+ */
 static int64_t accept_without_descriptors(void *arg)
 {
     seams_fail(eventfd, 1, -EMFILE);

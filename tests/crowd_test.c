@@ -16,7 +16,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Under sanitizers fewer: TSan counts tasks as threads, of which it can have 8,128; ASan makes mappings for each. */
+/*
+ * Under sanitizers fewer: TSan counts tasks as threads, of which it can have 8,128; ASan makes
+ * mappings for each.
+ */
 #if defined PIER__TSAN || defined PIER__ASAN
 #    define CROWD 5000
 #else
@@ -35,8 +38,8 @@ static void on_each(int (*fn)(void *arg))
 }
 
 /*
- * Guards that split no mapping are of Linux 6.13; before that, they are as many mappings as there may be (vm.max_map_count). And
- * where each call is to fail in turn there must not be too many.
+ * Guards that split no mapping are of Linux 6.13; before that, they are as many mappings as there
+ * may be (vm.max_map_count). And where each call is to fail in turn there must not be too many.
  */
 static size_t crowd(void)
 {

@@ -42,7 +42,10 @@ int64_t recv_ten(void *socket);
 
 void close_both(const int pair[2]);
 
-/* A UDP receiver, with GRO (else the test is skipped) or without, and a sender that is not connected. */
+/*
+ * A UDP receiver, with GRO (else the test is skipped) or without, and a sender that is not
+ * connected.
+ */
 void receiver_and_sender(bool gro, int pair[2], pier_addr *out_at);
 
 /* Kinds for scene_pair(), and how many of those there are here. */

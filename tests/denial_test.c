@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Where io_uring is denied, in each way that a system has, the same program does the same on epoll. */
+/*
+ * Where io_uring is denied, in each way that a system has, the same program does the same on epoll.
+ */
 #include "base/bits.h"
 #include "base/seam.h"
 #include "harness.h"
@@ -25,7 +27,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* The program: a little of all that tasks do. What it says depends on nothing but what pier promises. */
+/*
+ * The program: a little of all that tasks do. What it says depends on nothing but what pier
+ * promises.
+ */
 
 /* What came of it, sent through a pipe by the process that was denied. */
 struct sight {
@@ -147,8 +152,8 @@ static void look(void)
 }
 
 /*
- * Run the program in a process of its own, after `deny(arg)` there. What that returns is the reason why it cannot be denied, or
- * NULL.
+ * Run the program in a process of its own, after `deny(arg)` there. What that returns is the reason
+ * why it cannot be denied, or NULL.
  */
 static struct sight in_child(const char *(*deny)(int arg), int arg)
 {
@@ -277,8 +282,9 @@ TEST(no_memory_may_be_locked)
 }
 
 /*
- * By the administrator, and so for the whole machine: set for no longer than it takes to make a loop, and put back by a process that the
- * test does not take along when it is killed. CTest runs these tests while no others are running.
+ * By the administrator, and so for the whole machine: set for no longer than it takes to make a
+ * loop, and put back by a process that the test does not take along when it is killed. CTest runs
+ * these tests while no others are running.
  */
 #define SYSCTL "/proc/sys/kernel/io_uring_disabled"
 

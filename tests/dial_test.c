@@ -467,8 +467,9 @@ TEST(of_many_silent_addresses_few_are_tried_at_a_time)
 }
 
 /*
- * A link in the test's own network whose other end nobody reads: 10.9.0.1/24. What goes through a TUN is gone without a
- * trace, as behind a firewall that drops; through a TAP nobody answers who has an address.
+ * A link in the test's own network whose other end nobody reads: 10.9.0.1/24. What goes through a
+ * TUN is gone without a trace, as behind a firewall that drops; through a TAP nobody answers who
+ * has an address.
  */
 static int dead_link(short kind)
 {

@@ -343,7 +343,9 @@ static int fault_timerfd_set(int fd, pier_time point) { return SYSTEM.timerfd_se
 
 static void fault_ring_close(struct io_uring *ring) { SYSTEM.ring_close(ring); }
 
-/* Of a descriptor that was to be polled: nothing else is handed over where the calls are plugged. */
+/*
+ * Of a descriptor that was to be polled: nothing else is handed over where the calls are plugged.
+ */
 static int fault_ring_result(int result)
 {
     if (fails("ring_result")) return -ENOMEM;
@@ -351,7 +353,9 @@ static int fault_ring_result(int result)
     return result;
 }
 
-/* A loop waits again after a signal, and when the kernel has no room, for ever: that is no failure. */
+/*
+ * A loop waits again after a signal, and when the kernel has no room, for ever: that is no failure.
+ */
 static int fault_ring_enter(struct io_uring *ring, pier_time deadline)
 {
     if (!fail_onwards && fails("ring_enter")) return -EBUSY;

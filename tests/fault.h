@@ -18,8 +18,9 @@
 extern const struct pier__seam fault_seam;
 
 /*
- * From now on the nth fallible call (from 1) fails, and with `onwards` every one after it too. n 0: none; calls are
- * only counted. Memory and descriptors gained and given back through the seam are counted anew.
+ * From now on the nth fallible call (from 1) fails, and with `onwards` every one after it too. n 0:
+ * none; calls are only counted. Memory and descriptors gained and given back through the seam are
+ * counted anew.
  */
 void fault_begin(long n, bool onwards);
 
@@ -42,8 +43,9 @@ enum noise {
 void fault_make_noise(unsigned kinds, unsigned seed);
 
 /*
- * PIER_TEST_FAULT=N or N+ (onwards): as fault_begin(), and at the end the number of calls and the victim are
- * printed. PIER_TEST_NOISE=KINDS:SEED, KINDS some of the letters e, s, 1. Neither set: does nothing.
+ * PIER_TEST_FAULT=N or N+ (onwards): as fault_begin(), and at the end the number of calls and the
+ * victim are printed. PIER_TEST_NOISE=KINDS:SEED, KINDS some of the letters e, s, 1. Neither set:
+ * does nothing.
  */
 void fault_install_by_environment(void);
 

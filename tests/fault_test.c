@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every call that can fail, failed: each scenario is run with its first call failing, then its
- * second, and so on until none is left; and all that again with every later call failing too. Whatever
- * fails, a scenario ends, with a negative code or in success, and gives back all that it took.
+ * second, and so on until none is left; and all that again with every later call failing too.
+ * Whatever fails, a scenario ends, with a negative code or in success, and gives back all that it
+ * took.
  */
 #include "fault.h"
 #include "harness.h"
@@ -448,7 +449,10 @@ static int driven_on_uring(void) { return driven_by("uring"); }
 TEST(a_driven_loop_on_epoll_survives_every_failure) { exhaust(driven_on_epoll); }
 
 TEST(a_driven_loop_on_io_uring_survives_every_failure) { exhaust(driven_on_uring); }
-/* Light tasks: a loop of its own in a thread; in a task, a run of tasks inside the loop that is there. */
+/*
+ * Light tasks: a loop of its own in a thread; in a task, a run of tasks inside the loop that is
+ * there.
+ */
 
 static int answer(void *arg)
 {

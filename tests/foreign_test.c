@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Tasks in the main loops of GLib and libuv, on each backend, beside timers and callbacks of theirs. */
+/*
+ * Tasks in the main loops of GLib and libuv, on each backend, beside timers and callbacks of
+ * theirs.
+ */
 #include "base/bits.h"
 #include "harness.h"
 #include "scene.h"

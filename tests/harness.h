@@ -57,11 +57,15 @@ _Noreturn void harness_skip(const char *reason);
 
 /*
  * The world that the test runs in, by the environment variable PIER_TEST_MODE: "thread", or
- * "task-epoll", "task-uring", where the test and each test_thread() is the main task of a loop of its own.
+ * "task-epoll", "task-uring", where the test and each test_thread() is the main task of a loop of
+ * its own.
  */
 bool harness_in_task(void);
 
-/* Call fn(arg) in that world, which pier_backend_name() must confirm. Returns what it returned, or how pier_run() failed. */
+/*
+ * Call fn(arg) in that world, which pier_backend_name() must confirm. Returns what it returned, or
+ * how pier_run() failed.
+ */
 int harness_in_world(int (*fn)(void *arg), void *arg);
 
 /*
@@ -101,9 +105,10 @@ bool test_ipv6(void);
 void test_in_netns(void);
 
 /*
- * test_in_netns(), where a connection in TIME_WAIT stays there. Elsewhere the kernel may have no room for more of
- * them, and a FIN that is sent again, as it is when the machine is slow to acknowledge it, ends one: it is
- * acknowledged again, and the reset with which a closed socket answers that kills it (RFC 1337).
+ * test_in_netns(), where a connection in TIME_WAIT stays there. Elsewhere the kernel may have no
+ * room for more of them, and a FIN that is sent again, as it is when the machine is slow to
+ * acknowledge it, ends one: it is acknowledged again, and the reset with which a closed socket
+ * answers that kills it (RFC 1337).
  */
 void test_in_netns_with_time_wait(void);
 

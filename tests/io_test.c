@@ -203,7 +203,10 @@ TEST(reset_delivers_what_had_arrived_and_then_econnreset_never_an_end)
     }
 }
 
-/* A.7: the default disposition of SIGPIPE ends the process; the harness sees to it that it is not changed. */
+/*
+ * A.7: the default disposition of SIGPIPE ends the process; the harness sees to it that it is not
+ * changed.
+ */
 TEST(send_after_the_end_is_epipe_and_never_a_signal)
 {
     static const char *const kinds[] = {"tcp", "unix stream", "unix seqpacket"};
@@ -459,7 +462,9 @@ TEST(urgent_byte_is_no_part_of_the_stream_and_nobody_spins_on_it)
     close_pair(pair);
 }
 
-/* recv(2) never waits for an urgent byte; neither does a time-out make us wait for something else. */
+/*
+ * recv(2) never waits for an urgent byte; neither does a time-out make us wait for something else.
+ */
 TEST(urgent_byte_is_received_under_a_time_out_as_without)
 {
     int pair[2];
@@ -738,7 +743,10 @@ TEST(receive_that_was_lied_to_listens_again)
     close_pair(pair);
 }
 
-/* A UDP datagram with a wrong checksum, which poll(2) takes for one as long as the socket is O_NONBLOCK. */
+/*
+ * A UDP datagram with a wrong checksum, which poll(2) takes for one as long as the socket is
+ * O_NONBLOCK.
+ */
 static void send_wrong_checksum(int raw, const pier_addr *to)
 {
     struct {
@@ -962,7 +970,10 @@ TEST(blocking_send_and_recv_are_one_system_call_each)
     }
 }
 
-/* Run a conversation under a time-out on pair[0], and compare. `received`, `sent`: its calls on pair[0]. */
+/*
+ * Run a conversation under a time-out on pair[0], and compare. `received`, `sent`: its calls on
+ * pair[0].
+ */
 struct tally {
     long received, sent;
 };

@@ -193,7 +193,10 @@ static const struct verb verbs[] = {
 };
 #define VERBS (sizeof verbs / sizeof *verbs)
 
-/* A pair whose first socket has nothing to receive, and no room to send where sending can block at all. */
+/*
+ * A pair whose first socket has nothing to receive, and no room to send where sending can block at
+ * all.
+ */
 static bool stuck_pair(const char *kind, int pair[2], bool sends)
 {
     scene_pair(kind, pair);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Tasks in a loop of another's, on each backend: what <pier/loop.h> promises. That loop is poll(2), by hand. */
+/*
+ * Tasks in a loop of another's, on each backend: what <pier/loop.h> promises. That loop is poll(2),
+ * by hand.
+ */
 #include "base/bits.h"
 #include "base/seam.h"
 #include "harness.h"

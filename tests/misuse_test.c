@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What is asked of tasks by mistake, and what they cannot get: an error each time, and everything goes on. */
+/*
+ * What is asked of tasks by mistake, and what they cannot get: an error each time, and everything
+ * goes on.
+ */
 #include "base/bits.h"
 #include "harness.h"
 #include "scene.h"
@@ -295,7 +298,10 @@ static int waits_on_what_is_none(void *unused)
 
 TEST(waiting_on_what_is_no_socket_is_an_error_and_no_hang) { on_each(waits_on_what_is_none); }
 
-/* A socket that pier did not make waits like one that it did; only that a stranger closes it wakes nobody. */
+/*
+ * A socket that pier did not make waits like one that it did; only that a stranger closes it wakes
+ * nobody.
+ */
 static int waits_on_a_foreign_socket(void *unused)
 {
     (void)unused;

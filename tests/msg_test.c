@@ -402,7 +402,10 @@ TEST(odd_answers_to_messages_are_told)
     close_pair(pair);
 }
 
-/* A datagram without a byte may bring descriptors; if the socket is closed meanwhile, they are the caller's still. */
+/*
+ * A datagram without a byte may bring descriptors; if the socket is closed meanwhile, they are the
+ * caller's still.
+ */
 static ssize_t recvmsg_and_close(int fd, struct msghdr *msg, int flags)
 {
     ssize_t n = seams_below()->recvmsg(fd, msg, flags);

@@ -335,7 +335,10 @@ TEST(every_type_of_option_goes_round_as_text)
     assert_int_equal(pier_close(udp), 0);
 }
 
-/* Whatever can be read of a fresh socket can be written back, unless the kernel has its own view of who may. */
+/*
+ * Whatever can be read of a fresh socket can be written back, unless the kernel has its own view of
+ * who may.
+ */
 static void write_back_everything(int family, int type, int protocol)
 {
     int s = pier_socket(family, type, protocol);

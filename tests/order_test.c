@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every order of what can happen to a call that waits in a task: it completes, is cancelled, comes to its deadline,
- * its socket closes, the task that looked after it ends, the ring overflows. The orders are generated, and between
- * two events lies nothing, or a turn of the loop that is told nothing, or turns enough for all to come about. Time is
- * the test's own. E.71, E.72, F.84, F.85, F.90.
+ * Every order of what can happen to a call that waits in a task: it completes, is cancelled, comes
+ * to its deadline, its socket closes, the task that looked after it ends, the ring overflows. The
+ * orders are generated, and between two events lies nothing, or a turn of the loop that is told
+ * nothing, or turns enough for all to come about. Time is the test's own. E.71, E.72, F.84, F.85,
+ * F.90.
  */
 #include "base/seam.h"
 #include "harness.h"
@@ -175,8 +176,9 @@ static void close_hard(int fd)
 }
 
 /*
- * Turns enough for all to come about. A receive of UDP that polls as ready for ever, for it is shut down, is not found by
- * a cancel; but the kernel polls only so often, and then lets a thread of its own receive the end.
+ * Turns enough for all to come about. A receive of UDP that polls as ready for ever, for it is shut
+ * down, is not found by a cancel; but the kernel polls only so often, and then lets a thread of its
+ * own receive the end.
  */
 static void settle(const struct play *p)
 {
@@ -284,8 +286,8 @@ static void look_accept(struct play *p)
 }
 
 /*
- * connect: to a listener that lets nothing in, so that it is under way as long as we please, until a socket with the
- * same address connects to it in turn (TCP's simultaneous open).
+ * connect: to a listener that lets nothing in, so that it is under way as long as we please, until
+ * a socket with the same address connects to it in turn (TCP's simultaneous open).
  */
 static int deaf = -1;
 static pier_addr deaf_at;
@@ -411,7 +413,9 @@ static bool is_right(const struct play *p)
     return p->result == -ETIME && first & 1 << DEADLINE && p->limit != SCOPE;
 }
 
-/* Somebody else, on the stack that the first has left, does the same once more with what is left. */
+/*
+ * Somebody else, on the stack that the first has left, does the same once more with what is left.
+ */
 static void do_again(struct play *p)
 {
     struct play next = {

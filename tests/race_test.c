@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a call in a task waits for, and what ends it, at the same moment on the real kernel: a thread does the one, the loop
- * the other, with ever another distance between them. A call that was ended has moved nothing; what was sent is there
- * once; and nothing is written to a buffer whose call has returned. D.55, E.71, E.72.
+ * What a call in a task waits for, and what ends it, at the same moment on the real kernel: a
+ * thread does the one, the loop the other, with ever another distance between them. A call that was
+ * ended has moved nothing; what was sent is there once; and nothing is written to a buffer whose
+ * call has returned. D.55, E.71, E.72.
  *
  * PIER_TEST_SOAK=1: 100,000 rounds of each race, however long that takes (tools/races.sh).
  */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Retire mode (src/wait/retire.h), in the only build that has it: nothing that the kernel does too late goes unseen. */
+/*
+ * Retire mode (src/wait/retire.h), in the only build that has it: nothing that the kernel does too
+ * late goes unseen.
+ */
 #include "harness.h"
 #include "scene.h"
 #include "wait/loop.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A ring that is full, either way: what it cannot take now it is told later, and what it has to tell is not lost. */
+/*
+ * A ring that is full, either way: what it cannot take now it is told later, and what it has to
+ * tell is not lost.
+ */
 #include "harness.h"
 #include "scene.h"
 #include "small_ring.h"
@@ -105,7 +108,9 @@ static int seven(void *unused)
     return 7;
 }
 
-/* Another thread can still reach a loop whose watch ended while there was no room to begin it anew. */
+/*
+ * Another thread can still reach a loop whose watch ended while there was no room to begin it anew.
+ */
 static int loses_its_watch(void *unused)
 {
     (void)unused;

@@ -92,7 +92,10 @@ int scene_udp(pier_addr *out_addr)
     return s;
 }
 
-/* The ports that the kernel chooses itself begin far above; one of those might be a stranger's by now. */
+/*
+ * The ports that the kernel chooses itself begin far above; one of those might be a stranger's by
+ * now.
+ */
 pier_addr scene_nobody(void)
 {
     for (int port = 10000 + (int)getpid() % 10000;; port++) {
@@ -106,9 +109,9 @@ pier_addr scene_nobody(void)
 }
 
 /*
- * What a TCP socket holds moves on to its peer for a while, and each acknowledgement makes room again,
- * or a larger buffer even. But the peer has room for a small part of it only: with a limit below
- * the rest there is none however late the acknowledgements come.
+ * What a TCP socket holds moves on to its peer for a while, and each acknowledgement makes room
+ * again, or a larger buffer even. But the peer has room for a small part of it only: with a limit
+ * below the rest there is none however late the acknowledgements come.
  */
 static void keep_full(int s)
 {

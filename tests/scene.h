@@ -86,12 +86,16 @@ void scene_catch_signals(void);
 int scene_signals_caught(void);
 
 /*
- * Whether a race goes on, which has had `rounds` since `start`: until it has had `wanted`, on a machine that has
- * no time for it until five seconds have passed, but a hundredth of the rounds it gets in any case.
+ * Whether a race goes on, which has had `rounds` since `start`: until it has had `wanted`, on a
+ * machine that has no time for it until five seconds have passed, but a hundredth of the rounds it
+ * gets in any case.
  */
 bool scene_race_goes_on(int rounds, int wanted, pier_time start);
 
-/* Run fn(backend) as the main task of a loop on each backend, by its name; it must return 0. Inside a loop: twice there. */
+/*
+ * Run fn(backend) as the main task of a loop on each backend, by its name; it must return 0. Inside
+ * a loop: twice there.
+ */
 void scene_on_each_backend(int (*fn)(void *backend));
 
 /* SIGALRM every millisecond until it is called with false. */

@@ -69,7 +69,10 @@ long seams_system_calls(void);
 #define seams_obey(slot)                        seams_rule(SEAMS_##slot, 1, 0, 0, false)
 void seams_rule(enum seams_slot slot, long nth, int64_t count, int64_t code, bool after);
 
-/* The first calls from now on are answered by these codes, one each; SEAMS_ASK: the system is asked. */
+/*
+ * The first calls from now on are answered by these codes, one each; SEAMS_ASK: the system is
+ * asked.
+ */
 #define SEAMS_ASK INT64_MIN
 #define seams_script(slot, ...)                                \
     seams_follow(SEAMS_##slot, (const int64_t[]){__VA_ARGS__}, \

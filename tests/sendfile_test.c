@@ -482,7 +482,10 @@ static ssize_t sendfile_then_grow(int out, int in, off_t *offset, size_t count)
     return n;
 }
 
-/* What of it is in flight changes too: sendfile(2) sends the pages themselves. So only the length is sure. */
+/*
+ * What of it is in flight changes too: sendfile(2) sends the pages themselves. So only the length
+ * is sure.
+ */
 TEST(a_file_that_shrinks_meanwhile_ends_early)
 {
     char came[2000];

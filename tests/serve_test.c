@@ -1116,7 +1116,10 @@ TEST(the_environment_chooses_who_runs_the_handlers)
     }
 }
 
-/* More are queued than there is room for, and the kernel may have accepted them before it can be told to stop. */
+/*
+ * More are queued than there is room for, and the kernel may have accepted them before it can be
+ * told to stop.
+ */
 ON_EACH(a_burst_of_clients_keeps_to_the_limit_and_is_served_at_the_end)
 {
     enum { MANY = 700, ROOM = 300 };

@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 /*
- * No send raises SIGPIPE. Each runs in a child in which SIGPIPE kills, as in a program that never heard of it, against
- * a peer that is gone.
+ * No send raises SIGPIPE. Each runs in a child in which SIGPIPE kills, as in a program that never
+ * heard of it, against a peer that is gone.
  */
 
 /* What the verb returned, in a child that must live to tell. */
@@ -129,7 +129,9 @@ static ssize_t read_and_send_this_file(int s)
 
 TEST(sendfile_that_reads_survives_a_broken_pipe) { survives(read_and_send_this_file); }
 
-/* A peer that leaves while a large file is under way, so that the signal comes with a short count. */
+/*
+ * A peer that leaves while a large file is under way, so that the signal comes with a short count.
+ */
 static ssize_t send_to_one_who_leaves(int unused)
 {
     int pair[2];

@@ -607,7 +607,9 @@ TEST(close_without_anyone_waiting_makes_one_system_call)
     assert_int_equal(pier_close(pair[1]), 0);
 }
 
-/* Who may close what in the face of descriptors that others hold: a fork has the same connection. */
+/*
+ * Who may close what in the face of descriptors that others hold: a fork has the same connection.
+ */
 TEST(close_does_not_end_a_connection_that_a_fork_shares)
 {
     int pair[2], go[2];

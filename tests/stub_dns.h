@@ -49,7 +49,9 @@ void stub_dns_hosts(const char *text);
 /* How many questions have come so far. */
 unsigned stub_dns_questions(void);
 
-/* Wait until no thread of pier's pool runs a look-up any more (it has a descriptor open), then end. */
+/*
+ * Wait until no thread of pier's pool runs a look-up any more (it has a descriptor open), then end.
+ */
 void stub_dns_stop(void);
 
 #endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Events, locks, semaphores and queues: what <pier/sync.h> promises, in tasks on each backend and across threads. */
+/*
+ * Events, locks, semaphores and queues: what <pier/sync.h> promises, in tasks on each backend and
+ * across threads.
+ */
 #include "base/bits.h"
 #include "harness.h"
 #include "scene.h"
@@ -509,7 +512,10 @@ TEST(deadline_that_has_passed_still_takes_what_is_there)
     assert_int_equal(pier_queue_done(&queue), 0);
 }
 
-/* The hand-over and the cancel at the same turn: what was handed over is taken, and the cancel is the next wait's. */
+/*
+ * The hand-over and the cancel at the same turn: what was handed over is taken, and the cancel is
+ * the next wait's.
+ */
 static int takes_and_then_waits(void *arg)
 {
     int taken = waits_for_it(arg), then = pier_sleep(1000);

@@ -588,7 +588,10 @@ static int shares_a_queue(void *unused)
 
 TEST(several_may_watch_one_queue_and_nothing_is_lost) { scene_on_each_backend(shares_a_queue); }
 
-/* Under load: threads feed two queues, tasks of two loops watch both; no wake is missed, nothing is lost. */
+/*
+ * Under load: threads feed two queues, tasks of two loops watch both; no wake is missed, nothing is
+ * lost.
+ */
 #define FEEDERS 2 /* of each queue */
 #define ITEMS   1000
 

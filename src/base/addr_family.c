@@ -21,7 +21,10 @@
 #include <net/if.h>
 #include <string.h>
 
-/* sockaddr_ll's own array holds 8; the kernel lets longer hardware addresses (InfiniBand: 20) run on. */
+/*
+ * sockaddr_ll's own array holds 8; the kernel lets longer hardware addresses (InfiniBand: 20) run
+ * on.
+ */
 #define HWADDR_AT offsetof(struct sockaddr_ll, sll_addr)
 
 /* Making. */

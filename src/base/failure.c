@@ -21,8 +21,9 @@
 #define REASON   384
 
 /*
- * Large, and never on a hot path, so memory is taken for it when a call of the strand first fails: of thread-local
- * memory, a program that loads the library by dlopen(3) has only a few hundred bytes left.
+ * Large, and never on a hot path, so memory is taken for it when a call of the strand first fails:
+ * of thread-local memory, a program that loads the library by dlopen(3) has only a few hundred
+ * bytes left.
  */
 struct pier__record {
     struct pier__failure last;

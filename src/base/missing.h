@@ -11,8 +11,8 @@
 /*
  * What the kernel has and the system's headers lack. Bluetooth's addresses are not among the
  * exported headers of Linux at all (they come with BlueZ's library); these follow the kernel's
- * include/net/bluetooth/{l2cap,rfcomm,hci_sock,sco}.h. Multi-byte numbers marked le are little-endian
- * everywhere.
+ * include/net/bluetooth/{l2cap,rfcomm,hci_sock,sco}.h. Multi-byte numbers marked le are
+ * little-endian everywhere.
  */
 
 struct pier__sockaddr_l2 {
@@ -46,8 +46,8 @@ _Static_assert(sizeof(struct pier__sockaddr_hci) == 6, "as in the kernel");
 _Static_assert(sizeof(struct pier__sockaddr_sco) == 8, "as in the kernel");
 
 /*
- * Numbers that came to Linux after 6.1, the headers of Debian 12, and those of Bluetooth and amateur radio. Include
- * the system's headers first: what they define stays.
+ * Numbers that came to Linux after 6.1, the headers of Debian 12, and those of Bluetooth and
+ * amateur radio. Include the system's headers first: what they define stays.
  */
 #ifndef SOL_AX25
 #    define SOL_AX25 257

@@ -6,8 +6,9 @@
 #include <stdint.h>
 
 /*
- * A strand of calls: a thread, or a task. What pier remembers for each of them lies here; a loop that goes from
- * one task to the next changes one pointer. Zeroed: a strand that has done nothing yet.
+ * A strand of calls: a thread, or a task. What pier remembers for each of them lies here; a loop
+ * that goes from one task to the next changes one pointer. Zeroed: a strand that has done nothing
+ * yet.
  */
 struct pier__record; /* base/failure.c: its last failure */
 

@@ -99,7 +99,9 @@ static void collect(struct pier__candidates *c)
     }
 }
 
-/* Of another family, or there already: glibc finds "::1 localhost" in the hosts file for IPv4, too. */
+/*
+ * Of another family, or there already: glibc finds "::1 localhost" in the hosts file for IPv4, too.
+ */
 static bool is_idle(const struct pier__queue *q, size_t at)
 {
     if (q->list[at].family != q->family) return true;

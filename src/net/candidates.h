@@ -12,9 +12,9 @@
 #include <stddef.h>
 
 /*
- * Which addresses a dial tries, and in which order, as the look-ups answer: RFC 8305, sections 3 and 4. Under
- * a deadline both families are looked up at once. Who has IPv6 first begins; who has IPv4 first
- * waits a moment for IPv6. The families take turns.
+ * Which addresses a dial tries, and in which order, as the look-ups answer: RFC 8305, sections 3
+ * and 4. Under a deadline both families are looked up at once. Who has IPv6 first begins; who has
+ * IPv4 first waits a moment for IPv6. The families take turns.
  */
 
 /* The addresses of one family within a list of answers. */
@@ -35,8 +35,8 @@ struct pier__candidates {
 };
 
 /*
- * Begin. `to` is an IP address, complete or pending; family is AF_INET, AF_INET6 or 0. 0, or what is wrong. After
- * a code, too, the caller ends them.
+ * Begin. `to` is an IP address, complete or pending; family is AF_INET, AF_INET6 or 0. 0, or what
+ * is wrong. After a code, too, the caller ends them.
  */
 int pier__candidates_begin(
     struct pier__candidates *c, const pier_addr *to, int family, pier_time limit);

@@ -19,8 +19,9 @@
 #define SHORTEST_DELAY (PIER_SECOND / 100) /* and the least that it allows */
 
 /*
- * Attempts under way at once. When the next one is due and there is no room, the oldest is given up, after at
- * least 4 s with the usual delay: one dead address after another must not keep the last one waiting.
+ * Attempts under way at once. When the next one is due and there is no room, the oldest is given
+ * up, after at least 4 s with the usual delay: one dead address after another must not keep the
+ * last one waiting.
  */
 #define MOST 16
 
@@ -69,7 +70,10 @@ static int bind_source(const struct dial *d, int fd, int family)
     const pier_addr *source = &d->source[family == AF_INET];
     const int on = 1;
     if (source->error) return source->error;
-    /* Without a port of its own it need not be one that no connection at all uses; with one, all attempts must share it. */
+    /*
+     * Without a port of its own it need not be one that no connection at all uses; with one, all
+     * attempts must share it.
+     */
     if (d->fixed_port)
         (void)pier__seam->setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     else if (family != AF_UNIX)
@@ -299,7 +303,10 @@ static int take_options(struct dial *d, const pier_connection_opts *opts)
     if (d->timeout < 0 || d->delay < 0) return -EINVAL;
     if (d->delay < SHORTEST_DELAY) d->delay = SHORTEST_DELAY;
     d->limit = d->deadline;
-    /* A default time-out of 0 is for what the program does with the socket: nothing can be dialled without waiting. */
+    /*
+     * A default time-out of 0 is for what the program does with the socket: nothing can be dialled
+     * without waiting.
+     */
     if (d->timeout != 0 && d->timeout != PIER_NEVER)
         d->limit = pier__earlier(d->limit, pier__point(pier__seam->now(), d->timeout));
     return d->limit != PIER_NEVER && pier__seam->now() >= d->limit ? -ETIME : 0;

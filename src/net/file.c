@@ -115,7 +115,9 @@ static ssize_t write_file(void *cookie, const char *buf, size_t size)
     return (ssize_t)moved;
 }
 
-/* What stdio takes for "cannot be positioned", and does not mind; without this function it would. */
+/*
+ * What stdio takes for "cannot be positioned", and does not mind; without this function it would.
+ */
 static int seek_file(void *cookie, off64_t *offset, int whence)
 {
     (void)cookie, (void)offset, (void)whence;

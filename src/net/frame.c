@@ -13,7 +13,10 @@
 
 #include <errno.h>
 
-/* From here on an exact read goes past the read buffer: the copy would cost more than the calls that are saved. */
+/*
+ * From here on an exact read goes past the read buffer: the copy would cost more than the calls
+ * that are saved.
+ */
 #define LARGE 2048
 
 /* One of the calls below, under way. */
@@ -40,7 +43,9 @@ int64_t pier__fill(const struct pier__use *use, int64_t timeout, pier_time limit
     return n;
 }
 
-/* The next part of at most `rest` bytes into buf: how many, 0 at the end of the stream, or a code. */
+/*
+ * The next part of at most `rest` bytes into buf: how many, 0 at the end of the stream, or a code.
+ */
 static int64_t read_part(struct frame *frame, size_t rest)
 {
     struct pier__entry *entry = frame->use.entry;

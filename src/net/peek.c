@@ -41,7 +41,10 @@ int64_t pier__peek_until(const struct pier__use *use, struct pier__search *searc
     }
 }
 
-/* Look at up to `room` bytes; the kernel says whether it would have had to hand over descriptors, too. */
+/*
+ * Look at up to `room` bytes; the kernel says whether it would have had to hand over descriptors,
+ * too.
+ */
 static int64_t look(const struct pier__use *use, void *into, size_t room, int64_t timeout,
     pier_time limit, bool *out_carries)
 {

@@ -14,7 +14,10 @@
 #include <limits.h>
 #include <stdio.h>
 
-/* A file over a stream: by sendfile(2) as long as that works and can be stopped in time, else read and sent. */
+/*
+ * A file over a stream: by sendfile(2) as long as that works and can be stopped in time, else read
+ * and sent.
+ */
 
 #define PART_MOST ((size_t)1 << 30)   /* of one sendfile(2), as in CPython */
 #define READ_MOST ((size_t)64 * 1024) /* of one read(2) */
@@ -51,7 +54,9 @@ static int go_on(const struct job *job)
     return life && pier__life_closing(life) ? -ECANCELED : 0;
 }
 
-/* Does this code of sendfile(2) only mean that it cannot do this? Reading gives the verdict then. */
+/*
+ * Does this code of sendfile(2) only mean that it cannot do this? Reading gives the verdict then.
+ */
 static bool cannot(int64_t code)
 {
     return code == -EINVAL || code == -ENOSYS || code == -EOPNOTSUPP || code == -EOVERFLOW ||
@@ -59,8 +64,9 @@ static bool cannot(int64_t code)
 }
 
 /*
- * By sendfile(2). Returns 1 when all is sent or the file has ended, 0 if the rest must be read, or a code. That a file
- * has nothing at all is not believed: many files of /proc say so and can be read.
+ * By sendfile(2). Returns 1 when all is sent or the file has ended, 0 if the rest must be read, or
+ * a code. That a file has nothing at all is not believed: many files of /proc say so and can be
+ * read.
  */
 static int send_directly(struct job *job)
 {
@@ -102,7 +108,9 @@ static int await_file(const struct job *job)
     return n < 0 ? (int)n : 0;
 }
 
-/* What comes next in the file: at `*position`, or, where there is no such thing (-1), as it comes. */
+/*
+ * What comes next in the file: at `*position`, or, where there is no such thing (-1), as it comes.
+ */
 static int64_t read_some(const struct job *job, off_t position, void *buf)
 {
     size_t most = job->left < READ_MOST ? job->left : READ_MOST;
@@ -151,8 +159,8 @@ static int send_by_reading(struct job *job)
 }
 
 /*
- * sendfile(2) knows no MSG_DONTWAIT: it can be left in time only if the description is O_NONBLOCK, or if nothing but
- * closing is to end it and shutdown(2) wakes it.
+ * sendfile(2) knows no MSG_DONTWAIT: it can be left in time only if the description is O_NONBLOCK,
+ * or if nothing but closing is to end it and shutdown(2) wakes it.
  */
 static int may_send_directly(const struct job *job)
 {

@@ -160,7 +160,10 @@ static bool has_clients(struct pier__serving *serving)
     return any;
 }
 
-/* Wait for the handlers, until the drain is over; then cancel the rest and wait for those. 0, -EINTR or -ECANCELED. */
+/*
+ * Wait for the handlers, until the drain is over; then cancel the rest and wait for those. 0,
+ * -EINTR or -ECANCELED.
+ */
 static int drain(struct pier__serving *serving, bool shielded)
 {
     int result = 0;
@@ -176,7 +179,10 @@ static int drain(struct pier__serving *serving, bool shielded)
     return result;
 }
 
-/* Nobody may be looking at it any more when it goes. A stopper takes a few instructions, if it is not preempted. */
+/*
+ * Nobody may be looking at it any more when it goes. A stopper takes a few instructions, if it is
+ * not preempted.
+ */
 static void unpublish(struct pier__entry *entry)
 {
     atomic_store(&entry->serving, NULL);
@@ -192,7 +198,10 @@ static int serve_published(struct pier__serving *serving)
     bool stopped = atomic_load(&serving->drained_until) != 0,
 
          closed = pier__life_closing(&serving->use.entry->life);
-    /* Its end has been asked for; that nobody is queued, or the listener gone by now, is no failure. */
+    /*
+     * Its end has been asked for; that nobody is queued, or the listener gone by now, is no
+     * failure.
+     */
     if (stopped && (err == -EAGAIN || err == -ETIME || (err == -ECANCELED && closed))) err = 0;
     bool ends = err == -EINTR || (err == -ECANCELED && !closed);
     if (ends) shorten(serving, pier__seam->now());
@@ -274,7 +283,9 @@ int pier_serve(
     return err;
 }
 
-/* Async-signal-safe: atomics, the clock and one write; so it records no failure and traces nothing. */
+/*
+ * Async-signal-safe: atomics, the clock and one write; so it records no failure and traces nothing.
+ */
 int pier_stop(int server, double drain_seconds)
 {
     if (server < 0) return server;

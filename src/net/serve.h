@@ -20,9 +20,9 @@
  */
 
 /*
- * A client, from accept until its handler has returned. When the drain is over, the server cancels it: closes its socket
- * but stays inside, so that every call returns -ECANCELED and the number is not given out again while the handler
- * still uses it.
+ * A client, from accept until its handler has returned. When the drain is over, the server cancels
+ * it: closes its socket but stays inside, so that every call returns -ECANCELED and the number is
+ * not given out again while the handler still uses it.
  */
 struct pier__client {
     struct pier__client *next, **link;
@@ -33,8 +33,7 @@ struct pier__client {
     struct pier__use held;       /* once canceled: for the handler's strand to leave */
     struct pier__worker *worker; /* of a crew of tasks: where it runs, */
     struct pier__task *task;     /* and as what; the worker's own */
-    struct pier__client
-        *after; /* the next one that was handed to the worker, or is in the surplus */
+    struct pier__client *after;  /* the next that the worker was handed, or in the surplus */
 };
 
 struct pier__crew {
@@ -44,7 +43,10 @@ struct pier__crew {
     /* Run the handler of this client, which is enlisted. 0; or a code: it cannot be served. */
     int (*start)(struct pier__client *client);
 
-    /* The sockets of all clients have been closed under them: wake those that wait for something else. NULL: no need to. */
+    /*
+     * The sockets of all clients have been closed under them: wake those that wait for something
+     * else. NULL: no need to.
+     */
     void (*cancel)(struct pier__serving *serving);
 };
 
@@ -70,8 +72,8 @@ struct pier__serving {
     int accept_error;  /* with which it ended; 0: none that counts */
     unsigned failures; /* connections that failed, in a row */
     bool polls;        /* there is no accepting so: the server polls and calls */
-    struct pier__client *surplus,
-        **spare; /* accepted before that could be stopped, when there was no room any more */
+    /* Accepted before that could be stopped, when there was no room any more. */
+    struct pier__client *surplus, **spare;
 
     pthread_mutex_t lock; /* of what follows */
     struct pier__client *clients;
@@ -91,7 +93,10 @@ int pier__serve_here(struct pier__serving *serving);
 /* Accept until stopped, and then who is queued. 0, or how the listener failed. */
 int pier__serve_accept(struct pier__serving *serving);
 
-/* Start who is left over if there is room, or at the end of the drain turn them away. Is anybody still left? */
+/*
+ * Start who is left over if there is room, or at the end of the drain turn them away. Is anybody
+ * still left?
+ */
 bool pier__serve_surplus(struct pier__serving *serving);
 
 /* Has the time that pier_stop() left run out? */
@@ -103,7 +108,10 @@ struct pier__client *pier__client_new(struct pier__serving *serving, int s);
 /* Have it served. 0, or -ENOMEM: it had to be turned away. */
 int pier__client_start(struct pier__client *client);
 
-/* The handler has returned, or ended its strand, or could not be run: the client is closed, struck off and gone. */
+/*
+ * The handler has returned, or ended its strand, or could not be run: the client is closed, struck
+ * off and gone.
+ */
 void pier__client_ended(struct pier__client *client);
 
 /* Likewise for one that nobody will serve, enlisted or not yet. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The accepting half of pier_serve(). The server waits in one place: for the listener, to be woken (a handler has ended,
- * somebody stops it), or for the end of a pause.
+ * The accepting half of pier_serve(). The server waits in one place: for the listener, to be woken
+ * (a handler has ended, somebody stops it), or for the end of a pause.
  *
- * On io_uring the kernel accepts one client after the other, and the loop starts them, without a turn of the server's for
- * each. Where there is little room left it is asked for one at a time. Elsewhere the server polls and calls.
+ * On io_uring the kernel accepts one client after the other, and the loop starts them, without a
+ * turn of the server's for each. Where there is little room left it is asked for one at a time.
+ * Elsewhere the server polls and calls.
  */
 #include "base/seam.h"
 #include "base/time.h"
@@ -19,10 +20,16 @@
 #define FIRST_PAUSE (5 * PIER_SECOND / 1000)
 #define LAST_PAUSE  PIER_SECOND
 
-/* Below so much room clients are accepted one at a time: whom the kernel has accepted can wait in its queue no more. */
+/*
+ * Below so much room clients are accepted one at a time: whom the kernel has accepted can wait in
+ * its queue no more.
+ */
 #define MUCH_ROOM 256
 
-/* So many connections may fail one after the other before a pause is made: perhaps it is no connection's fault. */
+/*
+ * So many connections may fail one after the other before a pause is made: perhaps it is no
+ * connection's fault.
+ */
 #define FAILURES_IN_A_ROW 64
 
 /*
@@ -89,7 +96,10 @@ static int serve_one(struct pier__serving *serving, int s)
 
 /* By the kernel, while the server waits. */
 
-/* In the loop: a client, whose descriptor this is. Its failures end the accepting, for the server to see to. */
+/*
+ * In the loop: a client, whose descriptor this is. Its failures end the accepting, for the server
+ * to see to.
+ */
 static void take(struct pier__serving *serving, int fd)
 {
     size_t left = room(serving);
@@ -136,7 +146,10 @@ static int answer(struct pier__serving *serving, int err)
     return wait_for_news(serving, /* listener= */ false, pier__seam->now() + PIER_SECOND / 1000);
 }
 
-/* See that the kernel accepts, if there is room, and wait until there is something else to do. 0 or a code. */
+/*
+ * See that the kernel accepts, if there is room, and wait until there is something else to do. 0 or
+ * a code.
+ */
 static int let_accept(struct pier__serving *serving)
 {
     if (pier__serve_surplus(serving))
@@ -165,8 +178,9 @@ static void end_accepting(struct pier__serving *serving)
 /* By calling accept. */
 
 /*
- * Take one client if there is room and one is queued, or wait until it is worth another try. 1: taken;
- * 0: waited; or a code, of which -EAGAIN is for a server that is being stopped: nobody is queued.
+ * Take one client if there is room and one is queued, or wait until it is worth another try. 1:
+ * taken; 0: waited; or a code, of which -EAGAIN is for a server that is being stopped: nobody is
+ * queued.
  */
 static int take_one(struct pier__serving *serving, bool stopping)
 {
@@ -203,8 +217,9 @@ static int accept_all(struct pier__serving *serving)
 }
 
 /*
- * Accept who was queued when it was stopped, but not for ever who comes then, until the drain is over. From now on the listener
- * is O_NONBLOCK: who shares it, in another process, may rely on that by then.
+ * Accept who was queued when it was stopped, but not for ever who comes then, until the drain is
+ * over. From now on the listener is O_NONBLOCK: who shares it, in another process, may rely on that
+ * by then.
  */
 static int accept_queued(struct pier__serving *serving)
 {

@@ -2,11 +2,13 @@
 /*
  * A crew of tasks: one for each client, on the loops of one or more threads.
  *
- * The server is a task of the calling thread's loop, which is the first worker; the others are threads that run a loop
- * each, with a keeper as its main task. A new client goes to the worker that has the fewest.
+ * The server is a task of the calling thread's loop, which is the first worker; the others are
+ * threads that run a loop each, with a keeper as its main task. A new client goes to the worker
+ * that has the fewest.
  *
- * One listener for all and one that accepts: workers that accept for themselves leave most clients to whoever wakes first,
- * and with a listener for each (SO_REUSEPORT) who is queued at one that closes is lost.
+ * One listener for all and one that accepts: workers that accept for themselves leave most clients
+ * to whoever wakes first, and with a listener for each (SO_REUSEPORT) who is queued at one that
+ * closes is lost.
  */
 #include "base/bits.h"
 #include "base/seam.h"

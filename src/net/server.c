@@ -87,8 +87,9 @@ static int pause_briefly(void)
     50 /* about a second: others hold it for some pauses, or it is not ours to wait for */
 
 /*
- * Lock the folder of a path against other servers that would remove what lies there: between their last look
- * and their unlink one of them may have begun to listen. A descriptor; -1 if that is not to be had.
+ * Lock the folder of a path against other servers that would remove what lies there: between their
+ * last look and their unlink one of them may have begun to listen. A descriptor; -1 if that is not
+ * to be had.
  */
 static int lock_folder(const char *path)
 {
@@ -238,7 +239,9 @@ static int listen_on_text(struct server *server, const pier_addr *text)
     return listen_on(server);
 }
 
-/* What is wrong with the options, alone or for this address: an abstract name has no permissions. */
+/*
+ * What is wrong with the options, alone or for this address: an abstract name has no permissions.
+ */
 static int check_options(const pier_server_opts *opts, const pier_addr *text)
 {
     if (!pier__is_zero(opts->reserved, sizeof opts->reserved)) return -EINVAL;

@@ -13,7 +13,9 @@
 
 /* AF_ALG: what the kernel's ciphers are told beside the bytes. */
 
-/* The longest initialisation vector: the kernel's crypto API limits it to PAGE_SIZE / 8, of 4 KiB. */
+/*
+ * The longest initialisation vector: the kernel's crypto API limits it to PAGE_SIZE / 8, of 4 KiB.
+ */
 #define IV_MOST 512
 
 /* The order is Python's: operation, vector, length of the associated data. */

@@ -13,7 +13,9 @@
 #define LEAST 4096
 #define MOST  ((size_t)PIER_LINE_MAX)
 
-/* Once made it stays with its entry for good, so that nobody finds it gone; its bytes come and go. */
+/*
+ * Once made it stays with its entry for good, so that nobody finds it gone; its bytes come and go.
+ */
 struct pier__buffer {
     pthread_mutex_t lock;
     char *bytes;

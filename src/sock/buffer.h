@@ -13,11 +13,11 @@
  * stream. It grows with what lies in it, from 4 KiB to PIER_LINE_MAX, and shrinks when the stream
  * slows down. PIER__HAS_BUFFER is set in entry->special while bytes lie in it.
  *
- * Any call inside the socket may take from it. Only the holder of the turn entry->reading fills it, and bytes
- * never move while it does. The lock is held for a copy, never while waiting.
+ * Any call inside the socket may take from it. Only the holder of the turn entry->reading fills it,
+ * and bytes never move while it does. The lock is held for a copy, never while waiting.
  *
- * A datagram socket has none. What its datagrams were taken apart in (sock/gro.h) counts as its buffer where that is asked
- * how much lies in it, freed, or taken through a fork.
+ * A datagram socket has none. What its datagrams were taken apart in (sock/gro.h) counts as its
+ * buffer where that is asked how much lies in it, freed, or taken through a fork.
  */
 
 /*
@@ -29,7 +29,10 @@ ssize_t pier__buffer_drain(struct pier__entry *entry, void *buf, size_t len, int
 /* How many bytes lie in it. */
 size_t pier__buffer_pending(struct pier__entry *entry);
 
-/* Drop the bytes and their memory, and leave the entry's state alone. For the last one out: nobody may be filling. */
+/*
+ * Drop the bytes and their memory, and leave the entry's state alone. For the last one out: nobody
+ * may be filling.
+ */
 void pier__buffer_free(struct pier__entry *entry);
 
 /* In a forked child: whoever held the lock or filled is gone. */
@@ -44,7 +47,9 @@ void *pier__buffer_reserve(struct pier__entry *entry, size_t *out_room);
 /* That so many bytes came, perhaps 0. */
 void pier__buffer_commit(struct pier__entry *entry, size_t came);
 
-/* A search for a delimiter that goes on where it was when more bytes have come. Begin with seen 0. */
+/*
+ * A search for a delimiter that goes on where it was when more bytes have come. Begin with seen 0.
+ */
 struct pier__search {
     const void *delimiter;
     size_t length; /* of the delimiter, at least 1 */
@@ -53,14 +58,15 @@ struct pier__search {
 };
 
 /*
- * Take the bytes up to and including the delimiter into buf, which has room for `limit`. Returns how many; 0 if
- * more must come first; -EMSGSIZE, and nothing is taken, if `limit` bytes hold no delimiter.
+ * Take the bytes up to and including the delimiter into buf, which has room for `limit`. Returns
+ * how many; 0 if more must come first; -EMSGSIZE, and nothing is taken, if `limit` bytes hold no
+ * delimiter.
  */
 ssize_t pier__buffer_take(struct pier__entry *entry, struct pier__search *search, void *buf);
 
 /*
- * The length of the record, delimiter included, at the head of n bytes, of which those before `from`
- * cannot begin a delimiter. 0: there is none.
+ * The length of the record, delimiter included, at the head of n bytes, of which those before
+ * `from` cannot begin a delimiter. 0: there is none.
  */
 size_t pier__find(const char *bytes, size_t n, size_t from, const struct pier__search *search);
 

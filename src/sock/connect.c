@@ -118,8 +118,10 @@ bool pier__is_listening(struct pier__entry *entry, int fd)
     return listening;
 }
 
-/* accept4(2) has no MSG_DONTWAIT: where it may not block, or beside another accept, in this process or
- * another, that may be faster after the same poll, the description itself must not block. */
+/*
+ * accept4(2) has no MSG_DONTWAIT: where it may not block, or beside another accept, in this process
+ * or another, that may be faster after the same poll, the description itself must not block.
+ */
 static int prepare_accept(const struct pier__use *use, const struct pier__op *op)
 {
     struct pier__entry *entry = use->entry;
@@ -128,7 +130,10 @@ static int prepare_accept(const struct pier__use *use, const struct pier__op *op
     return rival || !pier__await_may_block(op) ? pier__set_nonblock(entry, use->fd, true) : 0;
 }
 
-/* So many connections may fail one after the other before a pause is made: perhaps it is no connection's fault. */
+/*
+ * So many connections may fail one after the other before a pause is made: perhaps it is no
+ * connection's fault.
+ */
 #define FAILURES_IN_A_ROW 64
 
 static int64_t pause_accepting(const struct pier__op *accept)
@@ -255,7 +260,10 @@ bool pier__connected_to_itself(struct pier__entry *entry, int fd)
         pier__addr_from_sockaddr((struct sockaddr *)&peer.storage, peer.length));
 }
 
-/* Back to unconnected; the other half of the odd connection, which is this socket too, goes with it. */
+/*
+ * Back to unconnected; the other half of the odd connection, which is this socket too, goes with
+ * it.
+ */
 static int refuse_itself(int fd)
 {
     const struct sockaddr nobody = {.sa_family = AF_UNSPEC};

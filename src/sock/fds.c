@@ -17,8 +17,8 @@
 #define FDS_ROOM CMSG_SPACE(PIER_FDS_MAX * sizeof(int))
 
 /*
- * What else may come in front of the descriptors, if the socket's options ask for it: credentials, a
- * security label, time stamps. Without room for it the descriptors would be cut.
+ * What else may come in front of the descriptors, if the socket's options ask for it: credentials,
+ * a security label, time stamps. Without room for it the descriptors would be cut.
  */
 #define OTHER_ROOM 1024
 
@@ -42,8 +42,8 @@ static int kind(const struct pier__use *use, int *out_family, int *out_type)
 }
 
 /*
- * 0 if these descriptors can go. The kernel says nothing of two mistakes: in a stream, descriptors without a byte
- * vanish, and other families ignore them.
+ * 0 if these descriptors can go. The kernel says nothing of two mistakes: in a stream, descriptors
+ * without a byte vanish, and other families ignore them.
  */
 static int check_fds(const struct pier__use *use, size_t len, const int *fds, size_t count)
 {
@@ -107,7 +107,9 @@ static size_t count_fds(const struct msghdr *msg)
     return count;
 }
 
-/* Hand them over; a process's descriptor (SO_PASSPIDFD) is none of them and has nobody to close it. */
+/*
+ * Hand them over; a process's descriptor (SO_PASSPIDFD) is none of them and has nobody to close it.
+ */
 static void hand_over(const struct msghdr *msg, int *fds)
 {
     for (pier_cmsg cmsg = {0}; pier_cmsg_next(msg, &cmsg);) {

@@ -18,7 +18,9 @@
 #define LONGEST 65536 /* no super-datagram is longer */
 #define CONTROL 512   /* what the kernel may tell of a datagram, with all its options together */
 
-/* Made once it stays with its entry for good, so that nobody finds it gone; its bytes come and go. */
+/*
+ * Made once it stays with its entry for good, so that nobody finds it gone; its bytes come and go.
+ */
 struct pier__gro {
     _Atomic size_t pending; /* how many bytes are left, for those who have no turn */
     char *_Atomic bytes;    /* LONGEST of them */
@@ -221,8 +223,9 @@ static size_t segment_of(const struct msghdr *msg)
 }
 
 /*
- * Receive a super-datagram, or a plain one; nothing is left of the one before. It is not received into the caller's
- * buffers, one behind the other: that the kernel does not copy faster (bench/udp.c). 0 or a code.
+ * Receive a super-datagram, or a plain one; nothing is left of the one before. It is not received
+ * into the caller's buffers, one behind the other: that the kernel does not copy faster
+ * (bench/udp.c). 0 or a code.
  */
 static int64_t pull(struct receipt *receipt)
 {
@@ -276,7 +279,10 @@ static int64_t peek_one(struct receipt *receipt, pier_datagram *datagram)
     return n;
 }
 
-/* Was it about the call itself, and not about the socket? Then the next one will find out by itself. */
+/*
+ * Was it about the call itself, and not about the socket? Then the next one will find out by
+ * itself.
+ */
 static bool is_own_affair(int64_t code)
 {
     return code == -EAGAIN || code == -ETIME || code == -ECANCELED || code == -EINTR;

@@ -12,9 +12,10 @@
 #include <sys/socket.h>
 
 /*
- * UDP sockets for which the kernel puts datagrams together (UDP_GRO, udp(7)); PIER__COALESCES is set in their state. What arrives
- * is a super-datagram: up to 64 KiB of datagrams of one sender, all of one length but the last, which may be shorter.
- * Here they are received and taken apart; what the caller has no room for stays for the next call.
+ * UDP sockets for which the kernel puts datagrams together (UDP_GRO, udp(7)); PIER__COALESCES is
+ * set in their state. What arrives is a super-datagram: up to 64 KiB of datagrams of one sender,
+ * all of one length but the last, which may be shorter. Here they are received and taken apart;
+ * what the caller has no room for stays for the next call.
  *
  * Who receives, or looks at what is there, has the turn entry->reading, which each call here takes.
  */
@@ -26,14 +27,20 @@ static inline bool pier__is_udp(const struct pier__entry *entry)
            (entry->protocol == 0 || entry->protocol == IPPROTO_UDP);
 }
 
-/* From now on what the socket receives may be super-datagrams. 0 or -ENOMEM. For an entry that nobody else is in. */
+/*
+ * From now on what the socket receives may be super-datagrams. 0 or -ENOMEM. For an entry that
+ * nobody else is in.
+ */
 int pier__gro_prepare(struct pier__entry *entry);
 
 /* The verb pier_recv_many(), inside a socket entered as PIER__WAITER. */
 int64_t pier__gro_recv_many(
     const struct pier__use *use, pier_datagram *datagrams, size_t count, int flags);
 
-/* Receive one datagram as recvmsg(2) would have if there were no super-datagrams. Not for MSG_OOB and MSG_ERRQUEUE. */
+/*
+ * Receive one datagram as recvmsg(2) would have if there were no super-datagrams. Not for MSG_OOB
+ * and MSG_ERRQUEUE.
+ */
 int64_t pier__gro_recvmsg(const struct pier__use *use, struct msghdr *msg, int flags);
 
 /* What of a super-datagram is left, in bytes. */

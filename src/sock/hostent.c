@@ -15,7 +15,10 @@
 #include <netdb.h>
 #include <string.h>
 
-/* glibc packs all names and addresses of a host into one buffer, and says ERANGE if it is too small. */
+/*
+ * glibc packs all names and addresses of a host into one buffer, and says ERANGE if it is too
+ * small.
+ */
 #define FIRST_ROOM 2048
 #define LAST_ROOM  (1U << 20)
 

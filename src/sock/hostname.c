@@ -30,7 +30,10 @@ static int own_name(char *out)
     return err;
 }
 
-/* May getfqdn() answer with the name as it is? Not when the caller's patience or argument was at fault. */
+/*
+ * May getfqdn() answer with the name as it is? Not when the caller's patience or argument was at
+ * fault.
+ */
 static bool is_unknown(int64_t err)
 {
     return err != -ETIME && err != -EINTR && err != -ENOMEM && err != PIER_EHOSTTEXT &&

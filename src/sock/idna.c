@@ -26,7 +26,10 @@ static bool is_ascii(const char *host)
     return true;
 }
 
-/* How many bytes the character at s has if it is UTF-8 in its one shortest form, no surrogate and within Unicode; else 0. */
+/*
+ * How many bytes the character at s has if it is UTF-8 in its one shortest form, no surrogate and
+ * within Unicode; else 0.
+ */
 static size_t utf8_length(const unsigned char *s)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -55,7 +58,10 @@ static bool is_utf8(const char *text)
     return true;
 }
 
-/* Lengths as in RFC 1035, section 2.3.4. Which characters a label may have is the resolver's affair. */
+/*
+ * Lengths as in RFC 1035, section 2.3.4. Which characters a label may have is the resolver's
+ * affair.
+ */
 static int check(const char *name)
 {
     size_t length = strlen(name), label = 0;

@@ -21,7 +21,10 @@
 #define RECV "receive on"
 #define SEND "send on"
 
-/* A receive that reads ahead's buffer has no say in: it asks for other bytes than the next of the stream. */
+/*
+ * A receive that reads ahead's buffer has no say in: it asks for other bytes than the next of the
+ * stream.
+ */
 #define PAST_BUFFER (MSG_OOB | MSG_ERRQUEUE)
 
 int64_t pier__recv_some(const struct pier__use *use, void *buf, size_t len, int flags,
@@ -108,11 +111,15 @@ static int64_t enter_recv(int s, void *buf, size_t len, int flags)
 }
 
 /*
- * The shortest way, which a plain socket takes in a thread: one system call and few instructions (bench/call.c
- * counts them). Everything else is the slow way's: errors, signals, the end of the stream.
+ * The shortest way, which a plain socket takes in a thread: one system call and few instructions
+ * (bench/call.c counts them). Everything else is the slow way's: errors, signals, the end of the
+ * stream.
  */
 
-/* The arguments, while the system call runs: in memory, where they cost less than in saved registers. */
+/*
+ * The arguments, while the system call runs: in memory, where they cost less than in saved
+ * registers.
+ */
 struct plain {
     union {
         void *buf;
@@ -131,7 +138,10 @@ static inline bool is_plain(int s, const void *buf, size_t len, int flags)
     return (unsigned)s < PIER__CHUNK && buf && (ssize_t)len > 0 && !(flags & MSG_DONTWAIT);
 }
 
-/* Which slow way is taken must cost the shortest one nothing: it is a jump, after which nothing is needed any more. */
+/*
+ * Which slow way is taken must cost the shortest one nothing: it is a jump, after which nothing is
+ * needed any more.
+ */
 #define COLD __attribute__((noinline, cold))
 
 static struct pier__use used(struct pier__entry *entry)

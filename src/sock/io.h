@@ -13,8 +13,8 @@
 /* What several verbs that move bytes are made of. Neither traces nor records a failure. */
 
 /*
- * One receive or send under given limits (as in struct pier__op), past the read buffer and without a turn. Receiving is stopped by a
- * remembered failed bind.
+ * One receive or send under given limits (as in struct pier__op), past the read buffer and without
+ * a turn. Receiving is stopped by a remembered failed bind.
  */
 int64_t pier__recv_some(const struct pier__use *use, void *buf, size_t len, int flags,
     int64_t timeout, pier_time deadline);
@@ -28,8 +28,8 @@ struct pier__limits {
 };
 
 /*
- * Send all of it, while the caller has the turn entry->sending (a bare descriptor has none). Returns 0 or a code, and in
- * both cases how much went.
+ * Send all of it, while the caller has the turn entry->sending (a bare descriptor has none).
+ * Returns 0 or a code, and in both cases how much went.
  */
 int pier__send_all(const struct pier__use *use, const void *buf, size_t len, int flags,
     const struct pier__limits *limits, size_t *out_moved);
@@ -49,7 +49,8 @@ static inline int pier__check_buffer(const void *buf, size_t len)
 }
 
 /*
- * The verbs of the same name, inside a socket already entered as PIER__WAITER: limits, buffer, remembered failures.
+ * The verbs of the same name, inside a socket already entered as PIER__WAITER: limits, buffer,
+ * remembered failures.
  */
 int64_t pier__recv(const struct pier__use *use, void *buf, size_t len, int flags);
 int64_t pier__recvmsg(const struct pier__use *use, struct msghdr *msg, int flags);

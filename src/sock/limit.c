@@ -40,7 +40,10 @@ int pier__is_nonblock(struct pier__entry *entry, int fd)
     return flags < 0 ? flags : (flags & O_NONBLOCK) != 0;
 }
 
-/* Enter s for a call that never waits and needs the entry: a bare descriptor has no place for a limit. */
+/*
+ * Enter s for a call that never waits and needs the entry: a bare descriptor has no place for a
+ * limit.
+ */
 static int visit(struct pier__use *use, int s)
 {
     int err = pier__enter(use, s, PIER__VISITOR);

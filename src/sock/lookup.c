@@ -51,7 +51,10 @@ bool pier__host_is_literal(const char *host)
            pier__inet6_parse(host, &inet6, &scope, &named) == 0;
 }
 
-/* In the resolver's form. What has a colon and is no address is no name either, and not worth asking about. */
+/*
+ * In the resolver's form. What has a colon and is no address is no name either, and not worth
+ * asking about.
+ */
 static int put_host(struct pier__lookup *lookup, const char *host)
 {
     if (!*host) return PIER_EAI_NONAME;

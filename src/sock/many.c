@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Many datagrams in one call: recvmmsg(2) and sendmmsg(2), and several of UDP as one where the kernel can. */
+/*
+ * Many datagrams in one call: recvmmsg(2) and sendmmsg(2), and several of UDP as one where the
+ * kernel can.
+ */
 #include "base/addr.h"
 #include "base/seam.h"
 #include "base/trace.h"
@@ -44,7 +47,10 @@ static int check_array(const pier_datagram *datagrams, size_t count)
 
 #define BATCH 64 /* messages to one recvmmsg(2) */
 
-/* Each name is written right to where it is wanted; an unwanted one tells all the same that there was a sender. */
+/*
+ * Each name is written right to where it is wanted; an unwanted one tells all the same that there
+ * was a sender.
+ */
 static void lay_out(struct mmsghdr *msgs, struct iovec *pieces, const pier_datagram *datagrams,
     size_t count, struct sockaddr_storage *unwanted)
 {
@@ -78,7 +84,10 @@ static bool is_shut(const struct pier__use *use)
     return look(use, POLLRDHUP) & POLLRDHUP;
 }
 
-/* From a socket that is shut down come messages without bytes and sender, as many as one likes. How many are none of these? */
+/*
+ * From a socket that is shut down come messages without bytes and sender, as many as one likes. How
+ * many are none of these?
+ */
 static size_t without_ends(const struct pier__use *use, const struct mmsghdr *msgs, size_t n)
 {
     size_t real = n;
@@ -178,8 +187,8 @@ ssize_t pier_recv_many(int s, pier_datagram *datagrams, size_t count, int flags)
 }
 
 /*
- * Sending. Datagrams in a row with the same destination and length make one message with UDP_SEGMENT, which the
- * kernel, or the device, cuts into them again.
+ * Sending. Datagrams in a row with the same destination and length make one message with
+ * UDP_SEGMENT, which the kernel, or the device, cuts into them again.
  */
 
 #define MESSAGES 32  /* to one sendmmsg(2) */
@@ -323,7 +332,10 @@ static int prepare(struct sending *sending)
     return err;
 }
 
-/* Can datagrams be combined on this socket? The kernel is asked once; before 4.18 it would run them together unasked. */
+/*
+ * Can datagrams be combined on this socket? The kernel is asked once; before 4.18 it would run them
+ * together unasked.
+ */
 static bool can_combine(struct pier__entry *entry, int fd, int flags)
 {
     if (!entry || !pier__is_udp(entry) || flags & MSG_MORE) return false;
@@ -339,8 +351,8 @@ static bool can_combine(struct pier__entry *entry, int fd, int flags)
 }
 
 /*
- * Was the first message refused because it was a combined one? Then shorter ones are tried from here on, or none. Too long a
- * datagram for the device is no reason never to try again.
+ * Was the first message refused because it was a combined one? Then shorter ones are tried from
+ * here on, or none. Too long a datagram for the device is no reason never to try again.
  */
 static bool is_refusal(struct sending *sending, const struct outgoing *out, int64_t code)
 {

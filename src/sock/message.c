@@ -15,8 +15,9 @@
 
 /*
  * Control messages are read and written by offsets into the buffer, never through a pointer to a
- * struct cmsghdr: the buffer may be unaligned, and CMSG_NXTHDR of <sys/socket.h> believes lengths that a
- * peer or a bug made up. The layout is cmsg(3)'s: a header, data, padding up to the next CMSG_ALIGN.
+ * struct cmsghdr: the buffer may be unaligned, and CMSG_NXTHDR of <sys/socket.h> believes lengths
+ * that a peer or a bug made up. The layout is cmsg(3)'s: a header, data, padding up to the next
+ * CMSG_ALIGN.
  */
 
 #define LENGTH_MOST ((size_t)0x7fffffff)

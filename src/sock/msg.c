@@ -12,7 +12,10 @@
 #include <errno.h>
 #include <limits.h>
 
-/* 0, or why this cannot be a message: no header, buffers of more than SSIZE_MAX together, or too many for one call. */
+/*
+ * 0, or why this cannot be a message: no header, buffers of more than SSIZE_MAX together, or too
+ * many for one call.
+ */
 static int check(const struct msghdr *msg, bool may_split)
 {
     if (!msg || (!msg->msg_iov && msg->msg_iovlen) || (!msg->msg_control && msg->msg_controllen))
@@ -28,7 +31,10 @@ static bool is_stream(const struct pier__use *use)
     return pier__ask_int(use->fd, SO_TYPE, &type) >= 0 && type == SOCK_STREAM;
 }
 
-/* One sendmsg(2) of at most PIER__IOVECS buffers, from the first on; some bytes have gone already, or none. */
+/*
+ * One sendmsg(2) of at most PIER__IOVECS buffers, from the first on; some bytes have gone already,
+ * or none.
+ */
 static int64_t send_part(
     const struct pier__use *use, const struct msghdr *msg, size_t from, bool some, int flags)
 {
@@ -38,7 +44,10 @@ static int64_t send_part(
     struct pier__op op = {
         .code = PIER_OP_SENDMSG, .fd = use->fd, .flags = flags, .with.msg_out = &part};
     pier__limit(&op, use);
-    /* What has gone is not held back by what comes after, as in one call. Without a limit that waits too. */
+    /*
+     * What has gone is not held back by what comes after, as in one call. Without a limit that
+     * waits too.
+     */
     if (some && (op.timeout != PIER_NEVER || op.deadline != PIER_NEVER)) op.timeout = 0;
     return pier__remembered(use->entry, pier__await(&op));
 }
@@ -82,7 +91,10 @@ ssize_t pier_sendmsg(int s, const struct msghdr *msg, int flags)
     return n;
 }
 
-/* Spread what framing has read ahead over the buffers; it came without a name and without control data. */
+/*
+ * Spread what framing has read ahead over the buffers; it came without a name and without control
+ * data.
+ */
 static int64_t recv_buffered(const struct pier__use *use, struct msghdr *msg, int flags)
 {
     int64_t moved = 0;

@@ -90,7 +90,10 @@ ssize_t pier_inet_ntop(int family, const void *packed, size_t length, char *buf,
     return n;
 }
 
-/* What lies in a field of so many bits, its bytes in the network's order or taken out of it; or PIER_ERANGE. */
+/*
+ * What lies in a field of so many bits, its bytes in the network's order or taken out of it; or
+ * PIER_ERANGE.
+ */
 static int64_t turn(const char *name, int64_t number, int bits)
 {
     pier_time began = pier__trace_begin();

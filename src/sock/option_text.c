@@ -31,7 +31,10 @@ union value {
     char bytes[ROOM];
 };
 
-/* The multicast options of RFC 3678 have the same numbers for both families: the socket's own counts. */
+/*
+ * The multicast options of RFC 3678 have the same numbers for both families: the socket's own
+ * counts.
+ */
 static int level_for(const struct pier__use *use, const pier_option *option)
 {
     bool both = option->level == IPPROTO_IP && option->number >= MCAST_JOIN_GROUP &&
@@ -225,7 +228,10 @@ static int parse_linger(const char *text, struct linger *out)
     return err;
 }
 
-/* Seconds with decimals. What is finer than a microsecond is rounded up, since no time-out is early. */
+/*
+ * Seconds with decimals. What is finer than a microsecond is rounded up, since no time-out is
+ * early.
+ */
 static int parse_time(const char *text, struct timeval *out)
 {
     int64_t seconds = 0, fraction = 0, unit = 1000000;

@@ -20,13 +20,15 @@ struct pier__work; /* wait/work.h */
 struct pier__use;  /* sock/table.h */
 
 /*
- * Complete an address for a socket of this family and type (0: not known; the family is then asked of
- * use->fd), as CPython's setipaddr does: the resolver's first answer of that family. With `passive`
- * (to bind) ":80" is the any address, else (to connect, to send) the loopback address. Interfaces are
- * looked up on use->fd. use may be NULL: no socket; then ":80" of no family is [::]:80.
+ * Complete an address for a socket of this family and type (0: not known; the family is then asked
+ * of use->fd), as CPython's setipaddr does: the resolver's first answer of that family. With
+ * `passive` (to bind) ":80" is the any address, else (to connect, to send) the loopback address.
+ * Interfaces are looked up on use->fd. use may be NULL: no socket; then ":80" of no family is
+ * [::]:80.
  *
- * A complete address costs nothing; literals never ask anybody. Waits until the limit, or PIER_NEVER for
- * ever. A time-out of 0 should be no limit: as in Python, a non-blocking socket resolves all the same.
+ * A complete address costs nothing; literals never ask anybody. Waits until the limit, or
+ * PIER_NEVER for ever. A time-out of 0 should be no limit: as in Python, a non-blocking socket
+ * resolves all the same.
  *
  * Returns 0, or a code, and *addr is untouched then: the error that it carries, PIER_ENOADDR,
  * PIER_EAI_ADDRFAMILY (IPv4 for an IPv6 socket or the reverse), PIER_EFAMILY (a name for a family
@@ -48,9 +50,9 @@ ssize_t pier__getaddrinfo(const struct pier__question *question, struct pier__li
 
 /*
  * The same without waiting: a look-up that runs by itself, several at once if need be. Whoever
- * started one, and only that thread, ends it: by taking the answer when it is done, or by leaving it; the
- * late answer is dropped. Completion wakes the thread that started it (pier__waker()), so it
- * may wait in a PIER_OP_POLL, with descriptors of its own or none, which then returns 0 or more.
+ * started one, and only that thread, ends it: by taking the answer when it is done, or by leaving
+ * it; the late answer is dropped. Completion wakes the thread that started it (pier__waker()), so
+ * it may wait in a PIER_OP_POLL, with descriptors of its own or none, which then returns 0 or more.
  * Literals are done at once.
  */
 struct pier__lookup;
@@ -60,7 +62,10 @@ int pier__lookup_start(const struct pier__question *question, struct pier__looku
 
 bool pier__lookup_done(struct pier__lookup *lookup);
 
-/* End one that is done: how many, at least 1, and a list for pier_freeaddrinfo(); or a code and NULL. */
+/*
+ * End one that is done: how many, at least 1, and a list for pier_freeaddrinfo(); or a code and
+ * NULL.
+ */
 ssize_t pier__lookup_take(struct pier__lookup *lookup, pier_addrinfo **out_list);
 
 /* End one that nobody waits for any more. NULL is fine. */

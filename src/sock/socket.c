@@ -30,7 +30,10 @@ int pier__own(int fd, int family, int type, int protocol, bool nonblock)
     return fd;
 }
 
-/* The type to ask the kernel for: close-on-exec, and O_NONBLOCK at once if the default time-out wants it. */
+/*
+ * The type to ask the kernel for: close-on-exec, and O_NONBLOCK at once if the default time-out
+ * wants it.
+ */
 static int kernel_type(int type)
 {
     bool limited = pier__default_timeout() != PIER_NEVER;
@@ -225,8 +228,8 @@ int pier_detach(int s)
 }
 
 /*
- * End the calls that block on it. What shutdown(2) does lasts, so it meets those too that are only about to
- * begin, except a connect, which does not look at it: that one gives up by a time-out.
+ * End the calls that block on it. What shutdown(2) does lasts, so it meets those too that are only
+ * about to begin, except a connect, which does not look at it: that one gives up by a time-out.
  */
 static void shut_down(const struct pier__entry *entry, int fd)
 {
@@ -258,7 +261,10 @@ int pier__close(int s)
     if (was & PIER__WAITERS) wake_waiters(entry, s);
     pier__life_leave(&entry->life, PIER__VISITOR);
     int err = pier__entry_bury(entry, s);
-    /* Linux has closed it whatever close(2) says; a reset is the peer's affair (CPython, bpo-30319). */
+    /*
+     * Linux has closed it whatever close(2) says; a reset is the peer's affair (CPython,
+     * bpo-30319).
+     */
     return err == -EINTR || err == -ECONNRESET ? 0 : err;
 }
 

@@ -6,7 +6,9 @@
 
 #include <stdbool.h>
 
-/* The verbs of <pier/socket.h> for use inside the library: they neither trace nor record a failure. */
+/*
+ * The verbs of <pier/socket.h> for use inside the library: they neither trace nor record a failure.
+ */
 
 int pier__socket(int family, int type, int protocol);
 int pier__adopt(int fd);
@@ -20,33 +22,43 @@ int pier__setdeadline(int s, pier_time deadline);
 uint64_t pier__birth(int s);
 
 /*
- * accept() inside a listener already entered as PIER__WAITER. Without waiting it takes what is queued, or returns
- * -EAGAIN; the description must be O_NONBLOCK then.
+ * accept() inside a listener already entered as PIER__WAITER. Without waiting it takes what is
+ * queued, or returns -EAGAIN; the description must be O_NONBLOCK then.
  */
 int pier__accept_in(const struct pier__use *use, struct pier__sockaddr *peer, bool wait);
 
 /*
- * What an accept that is not pier__accept_in()'s own needs: the flags of accept4(2) beside SOCK_CLOEXEC, and a socket of what it
- * got with them (or -ENOMEM, and that is closed).
+ * What an accept that is not pier__accept_in()'s own needs: the flags of accept4(2) beside
+ * SOCK_CLOEXEC, and a socket of what it got with them (or -ENOMEM, and that is closed).
  */
 int pier__accept_flags(void);
 int pier__accepted(const struct pier__use *use, int fd, int flags);
 
-/* What accept(2) may report of the new connection rather than of the listener: try the next one. EPERM is a firewall's. */
+/*
+ * What accept(2) may report of the new connection rather than of the listener: try the next one.
+ * EPERM is a firewall's.
+ */
 bool pier__accept_is_transient(int64_t code);
 
 /* May accept wait on this descriptor? On what is no listener it must fail at once instead. */
 bool pier__is_listening(struct pier__entry *entry, int fd);
 
-/* Own a descriptor that the library has just made, or close it when there is no room for it in the table: fd, or -ENOMEM. */
+/*
+ * Own a descriptor that the library has just made, or close it when there is no room for it in the
+ * table: fd, or -ENOMEM.
+ */
 int pier__own(int fd, int family, int type, int protocol, bool nonblock);
 
-/* An option of SOL_SOCKET that is an int (SO_TYPE, SO_ACCEPTCONN): 0, or a code, and *out is as it was. */
+/*
+ * An option of SOL_SOCKET that is an int (SO_TYPE, SO_ACCEPTCONN): 0, or a code, and *out is as it
+ * was.
+ */
 int pier__ask_int(int fd, int name, int *out);
 
 /*
- * Did the kernel connect this stream to itself? It can, when an unbound socket dials a local port that nobody listens on and
- * happens to be given that very port (simultaneous open, RFC 9293 3.5). Go's net refuses such connections too.
+ * Did the kernel connect this stream to itself? It can, when an unbound socket dials a local port
+ * that nobody listens on and happens to be given that very port (simultaneous open, RFC 9293 3.5).
+ * Go's net refuses such connections too.
  */
 bool pier__connected_to_itself(struct pier__entry *entry, int fd);
 

@@ -14,7 +14,9 @@
 #include <pthread.h>
 #include <string.h>
 
-/* A shorter time-out would be over before the first step; Python, too, counts in milliseconds here. */
+/*
+ * A shorter time-out would be over before the first step; Python, too, counts in milliseconds here.
+ */
 #define LEAST_CONVERSATION (PIER_SECOND / 1000)
 
 struct pier__entry pier__first_chunk[PIER__CHUNK];
@@ -36,8 +38,8 @@ static void before_fork(void)
 }
 
 /*
- * The child has one thread: whoever else was inside is gone, and so is every wait and turn. If that was to
- * close the descriptor as the last one out, it is closed now.
+ * The child has one thread: whoever else was inside is gone, and so is every wait and turn. If that
+ * was to close the descriptor as the last one out, it is closed now.
  */
 static void after_fork(void)
 {
@@ -73,8 +75,10 @@ static struct pier__entry *make_chunk(int fd)
     return &chunk[fd % PIER__CHUNK];
 }
 
-/* What of this kind of socket shutdown(2) wakes. In the others a blocked call would sleep on, most of
- * all a Unix datagram's send, which waits for the receiver's queue and not for its own. */
+/*
+ * What of this kind of socket shutdown(2) wakes. In the others a blocked call would sleep on, most
+ * of all a Unix datagram's send, which waits for the receiver's queue and not for its own.
+ */
 static uint8_t wakes(int family, int type)
 {
     uint8_t connect = type == SOCK_DGRAM ? PIER__WAKES_CONNECT : 0; /* does not block at all */
@@ -192,7 +196,10 @@ pier_time pier__conversation_limit(const struct pier__entry *entry, int64_t *out
     return pier__earlier(deadline, pier__point(pier__seam->now(), timeout));
 }
 
-/* What the kernel says to one who is not connected; UDP and AF_UNIX streams have words of their own. */
+/*
+ * What the kernel says to one who is not connected; UDP and AF_UNIX streams have words of their
+ * own.
+ */
 static bool tells_of_no_connection(const struct pier__entry *entry, int64_t code)
 {
     return code == -ENOTCONN || code == -EPIPE || code == -EDESTADDRREQ ||

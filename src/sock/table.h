@@ -95,12 +95,16 @@ static inline struct pier__entry *pier__entry_at(int s)
     return PIER_LIKELY(chunk != NULL) ? &chunk[(unsigned)s % PIER__CHUNK] : NULL;
 }
 
-/* The last one out of a closing descriptor closes it; anybody else does nothing. Returns what close(2) said. */
+/*
+ * The last one out of a closing descriptor closes it; anybody else does nothing. Returns what
+ * close(2) said.
+ */
 int pier__entry_bury(struct pier__entry *entry, int fd);
 
 /*
- * The slow half of pier__enter(): closing, or a bare descriptor. That stays counted, for its number may be one that was
- * closed and is being given out again right now: who blocks on it then must be woken by the next close.
+ * The slow half of pier__enter(): closing, or a bare descriptor. That stays counted, for its number
+ * may be one that was closed and is being given out again right now: who blocks on it then must be
+ * woken by the next close.
  */
 int pier__enter_slowly(struct pier__use *use, struct pier__entry *entry, int said);
 
@@ -108,8 +112,9 @@ int pier__enter_slowly(struct pier__use *use, struct pier__entry *entry, int sai
 void pier__leave_bare(struct pier__use *use);
 
 /*
- * Step inside the socket s, as PIER__WAITER (the call may wait) or PIER__VISITOR. Returns 0, s itself if it
- * is negative, or -ECANCELED if it is closing; only after 0 must the caller pier__leave().
+ * Step inside the socket s, as PIER__WAITER (the call may wait) or PIER__VISITOR. Returns 0, s
+ * itself if it is negative, or -ECANCELED if it is closing; only after 0 must the caller
+ * pier__leave().
  */
 static inline int pier__enter(struct pier__use *use, int s, int64_t as)
 {
@@ -147,8 +152,9 @@ static inline void pier__mark_special(struct pier__entry *entry, int64_t bits, b
 }
 
 /*
- * Step inside s, below PIER__CHUNK, as PIER__WAITER. True if it is a socket of the simplest kind, as most are: open, and with
- * nothing special about it, so that a call without MSG_DONTWAIT just blocks. If not, the caller leaves all the same.
+ * Step inside s, below PIER__CHUNK, as PIER__WAITER. True if it is a socket of the simplest kind,
+ * as most are: open, and with nothing special about it, so that a call without MSG_DONTWAIT just
+ * blocks. If not, the caller leaves all the same.
  */
 static inline bool pier__enter_plain(struct pier__entry *entry)
 {
@@ -157,8 +163,9 @@ static inline bool pier__enter_plain(struct pier__entry *entry)
 }
 
 /*
- * Open the entry of a descriptor that pier owns from now on, with the default time-out. A live one starts afresh.
- * Returns the entry, NULL when there is no memory for its chunk or the number is too high.
+ * Open the entry of a descriptor that pier owns from now on, with the default time-out. A live one
+ * starts afresh. Returns the entry, NULL when there is no memory for its chunk or the number is too
+ * high.
  */
 struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol);
 
@@ -169,7 +176,9 @@ static inline void pier__entry_share(struct pier__entry *entry)
     atomic_store(&entry->life.shared, true);
 }
 
-/* Remember the other end's address, for error sentences: after a reset the kernel has forgotten it. */
+/*
+ * Remember the other end's address, for error sentences: after a reset the kernel has forgotten it.
+ */
 void pier__entry_set_peer(struct pier__entry *entry, const struct sockaddr *addr, socklen_t length);
 
 /* Set an op's limits from the socket's time-out and deadline; a bare descriptor has none. */
@@ -189,26 +198,29 @@ static inline void pier__limit(struct pier__op *op, const struct pier__use *use)
 }
 
 /*
- * One point for a verb of several steps: the earlier of now + time-out and the deadline. With a time-out of 0 the
- * steps must not wait: *out_timeout is 0 then, else PIER_NEVER. NULL: a bare descriptor.
+ * One point for a verb of several steps: the earlier of now + time-out and the deadline. With a
+ * time-out of 0 the steps must not wait: *out_timeout is 0 then, else PIER_NEVER. NULL: a bare
+ * descriptor.
  */
 pier_time pier__conversation_limit(const struct pier__entry *entry, int64_t *out_timeout);
 
 /*
- * What the entry remembers of a failed bind or connect, instead of a code that is only its consequence (ENOTCONN,
- * EPIPE). PIER__HAS_FAILED_BIND is looked at before a receiving verb begins.
+ * What the entry remembers of a failed bind or connect, instead of a code that is only its
+ * consequence (ENOTCONN, EPIPE). PIER__HAS_FAILED_BIND is looked at before a receiving verb begins.
  */
 int64_t pier__remembered(struct pier__entry *entry, int64_t code);
 
 /*
- * Record that `verb` ("recv on", "bind") failed on s and return the code. -EAGAIN, and a code that is the negative
- * handle itself, leave the record alone. use may be NULL. Fills in the addresses of both ends.
- * target: the address that was meant, or NULL.
+ * Record that `verb` ("recv on", "bind") failed on s and return the code. -EAGAIN, and a code that
+ * is the negative handle itself, leave the record alone. use may be NULL. Fills in the addresses of
+ * both ends. target: the address that was meant, or NULL.
  */
 int64_t pier__sock_failed(
     const char *verb, int s, const struct pier__use *use, const pier_addr *target, int64_t code);
 
-/* The same for a verb that has a count to tell, of bytes or datagrams; so -EAGAIN is recorded, too. */
+/*
+ * The same for a verb that has a count to tell, of bytes or datagrams; so -EAGAIN is recorded, too.
+ */
 int64_t pier__sock_failed_after(size_t moved, const char *verb, int s, const struct pier__use *use,
     const pier_addr *target, int64_t code);
 

@@ -123,7 +123,10 @@ static void learn(struct pier__op *op, int64_t n, bool guessed)
     set(&guess->wrong, wrong < PAUSE_LONGEST ? wrong + 1 : wrong);
 }
 
-/* The full mark: was there no room for all that was to be sent? Then the next send, too, will have to wait. */
+/*
+ * The full mark: was there no room for all that was to be sent? Then the next send, too, will have
+ * to wait.
+ */
 static bool is_full(const struct pier__op *op)
 {
     return op->life && atomic_load_explicit(&op->life->full, memory_order_relaxed);
@@ -222,7 +225,10 @@ static int64_t await_never(struct pier__op *op)
     }
 }
 
-/* May this call wait at all? For the urgent byte and the queue of errors the kernel itself never does (tcp(7), recv(2)). */
+/*
+ * May this call wait at all? For the urgent byte and the queue of errors the kernel itself never
+ * does (tcp(7), recv(2)).
+ */
 static bool is_immediate(const struct pier__op *op)
 {
     int never = MSG_DONTWAIT | (pier__op_receives(op) ? MSG_OOB | MSG_ERRQUEUE : 0);

@@ -26,7 +26,10 @@
  */
 int64_t pier__await(struct pier__op *op);
 
-/* Wait to be woken, by pier__wake() or the closing of life (or NULL), until the deadline: 0, or as pier__await(). */
+/*
+ * Wait to be woken, by pier__wake() or the closing of life (or NULL), until the deadline: 0, or as
+ * pier__await().
+ */
 int64_t pier__await_woken(struct pier__life *life, pier_time deadline);
 
 /* The same where neither a task's cancel nor its scopes may end it. */
@@ -36,8 +39,8 @@ int64_t pier__await_woken_shielded(pier_time deadline);
 int pier__await_point(pier_time point);
 
 /*
- * May the call itself block, so that its description need not be O_NONBLOCK? For those that have no MSG_DONTWAIT: accept,
- * connect, sendfile.
+ * May the call itself block, so that its description need not be O_NONBLOCK? For those that have no
+ * MSG_DONTWAIT: accept, connect, sendfile.
  */
 bool pier__await_may_block(const struct pier__op *op);
 

@@ -24,7 +24,8 @@ enum pier__owed { PIER__OWES_NOTHING, PIER__OWES_START, PIER__OWES_CANCEL };
 
 /*
  * An operation that a task has begun. It lies on the task's stack, and stays there until `done`:
- * the kernel may hold it, and the buffers of its op, until then. PIER_OP_POLL has one for each descriptor.
+ * the kernel may hold it, and the buffers of its op, until then. PIER_OP_POLL has one for each
+ * descriptor.
  */
 struct pier__pending {
     struct pier__op *op;
@@ -47,13 +48,17 @@ struct pier__pending {
 };
 
 /*
- * The cut below the door: what a way of finishing operations must do. An operation that was started ends exactly
- * once, by pier__pending_done(), cancelled or not; whoever wants more operations needs no more slots.
+ * The cut below the door: what a way of finishing operations must do. An operation that was started
+ * ends exactly once, by pier__pending_done(), cancelled or not; whoever wants more operations needs
+ * no more slots.
  */
 struct pier__backend {
     const char *name;
 
-    /* Make what the loop needs: 0 or a code; -EPERM, -ENOSYS, -EINVAL and the like where the kernel denies it. */
+    /*
+     * Make what the loop needs: 0 or a code; -EPERM, -ENOSYS, -EINVAL and the like where the kernel
+     * denies it.
+     */
     int (*open)(struct pier__loop *loop);
     void (*close)(struct pier__loop *loop);
 
@@ -61,8 +66,8 @@ struct pier__backend {
     void (*abandon)(struct pier__loop *loop);
 
     /*
-     * Begin; pier__pending_done() follows, or has been called on return. A result of -EAGAIN means that readiness cannot be
-     * believed: the task shall try again after a nap.
+     * Begin; pier__pending_done() follows, or has been called on return. A result of -EAGAIN means
+     * that readiness cannot be believed: the task shall try again after a nap.
      */
     void (*start)(
         struct pier__loop *loop, struct pier__pending *pending, struct pier__watch *watch);
@@ -73,13 +78,19 @@ struct pier__backend {
     /* Make it end soon; with -ECANCELED unless something came first. */
     void (*cancel)(struct pier__loop *loop, struct pier__pending *pending);
 
-    /* Let the kernel work, until something has ended, the loop was signalled, or the deadline (0: at once): 0, -EINTR or a code. */
+    /*
+     * Let the kernel work, until something has ended, the loop was signalled, or the deadline (0:
+     * at once): 0, -EINTR or a code.
+     */
     int (*wait)(struct pier__loop *loop, pier_time deadline);
 };
 
 extern const struct pier__backend pier__backend_epoll, pier__backend_uring;
 
-/* A description that others share is about to be closed here: epoll would go on telling of it. From any thread. */
+/*
+ * A description that others share is about to be closed here: epoll would go on telling of it. From
+ * any thread.
+ */
 void pier__backend_epoll_forget(struct pier__loop *loop, int fd);
 
 /* What a try came to. */
@@ -93,7 +104,10 @@ enum pier__turnout pier__pending_judge(struct pier__pending *pending, int64_t n)
 /* Take it out of the list that it is in, if it is in one. */
 void pier__pending_unlink(struct pier__pending *pending);
 
-/* It has ended: its task goes on. Also for one that ends while it is being started. What has moved before counts. */
+/*
+ * It has ended: its task goes on. Also for one that ends while it is being started. What has moved
+ * before counts.
+ */
 void pier__pending_done(struct pier__pending *pending, int64_t result);
 
 #endif

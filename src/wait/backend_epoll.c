@@ -2,9 +2,10 @@
 /*
  * Finishing operations by epoll(7): try, wait for the edge, try again.
  *
- * A socket of pier's is registered once, for every edge, with its number and birth as data; what was told is kept in its watch
- * until a call says otherwise: EAGAIN, or fewer bytes than there was room for. A bare descriptor, which may be
- * closed behind our back, is registered for one event at a time.
+ * A socket of pier's is registered once, for every edge, with its number and birth as data; what
+ * was told is kept in its watch until a call says otherwise: EAGAIN, or fewer bytes than there was
+ * room for. A bare descriptor, which may be closed behind our back, is registered for one event at
+ * a time.
  */
 #include "base/seam.h"
 #include "wait/loop.h"
@@ -97,8 +98,9 @@ static int arm_bare(struct pier__loop *loop, struct pier__watch *watch, int fd)
 }
 
 /*
- * Register what p waits for. After a try that found nothing, a socket that is registered is so again: then epoll looks at
- * it anew, and an edge that was lost to whatever made the call fail is told after all.
+ * Register what p waits for. After a try that found nothing, a socket that is registered is so
+ * again: then epoll looks at it anew, and an edge that was lost to whatever made the call fail is
+ * told after all.
  */
 static int arm(
     struct pier__loop *loop, struct pier__watch *watch, const struct pier__pending *p, bool tried)
@@ -218,7 +220,10 @@ static void tell(struct pier__loop *loop, int fd, uint64_t birth, uint32_t event
     if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) told |= READABLE;
     if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) told |= WRITABLE;
     watch->ready |= told;
-    /* An end, or an urgent byte in the middle: fewer bytes than there was room for do not mean that there are no more. */
+    /*
+     * An end, or an urgent byte in the middle: fewer bytes than there was room for do not mean that
+     * there are no more.
+     */
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLPRI)) watch->ended = true;
     for (struct pier__pending *p = watch->first, *next; p; p = next) {
         int64_t n;

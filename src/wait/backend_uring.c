@@ -2,8 +2,10 @@
 /*
  * Finishing operations by io_uring(7).
  *
- * Most are handed over whole; the ring waits for what is O_NONBLOCK, too. Of what is no operation of its own, and where the
- * seam has a plug that must see the call, the kernel only tells when to try: then it is polling. One that was handed over belongs to the kernel until its result has come, cancelled or not.
+ * Most are handed over whole; the ring waits for what is O_NONBLOCK, too. Of what is no operation
+ * of its own, and where the seam has a plug that must see the call, the kernel only tells when to
+ * try: then it is polling. One that was handed over belongs to the kernel until its result has
+ * come, cancelled or not.
  */
 #include "base/seam.h"
 #include "base/time.h"
@@ -33,7 +35,10 @@ struct uring {
     bool owes_watch;
 };
 
-/* The next entry; NULL: there is none, not even after what is there was to be handed over. Then it is owed. */
+/*
+ * The next entry; NULL: there is none, not even after what is there was to be handed over. Then it
+ * is owed.
+ */
 static struct io_uring_sqe *entry(struct pier__loop *loop, uint64_t data)
 {
     struct uring *uring = loop->state;
@@ -104,7 +109,10 @@ static int uring_open(struct pier__loop *loop)
     struct uring *uring = pier__allocate_zeroed(1, sizeof *uring);
     if (!uring) return -ENOMEM;
     struct io_uring *ring = &uring->ring;
-    /* What is deferred until somebody enters the ring makes it readable for nobody who waits in poll(2). */
+    /*
+     * What is deferred until somebody enters the ring makes it readable for nobody who waits in
+     * poll(2).
+     */
     unsigned taskrun = loop->driven ? IORING_SETUP_COOP_TASKRUN : IORING_SETUP_DEFER_TASKRUN;
     struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER | taskrun |
                                               IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |
@@ -215,7 +223,10 @@ static void prepare(struct io_uring_sqe *sqe, struct pier__pending *p)
             sqe, op->fd, op->with.in.addr, op->with.in.addrlen, op->flags | SOCK_CLOEXEC);
         break;
     }
-    /* Nothing is known to be there yet: a first try would be wasted. But what is no socket is seen only by a try. */
+    /*
+     * Nothing is known to be there yet: a first try would be wasted. But what is no socket is seen
+     * only by a try.
+     */
     if (pier__op_receives(op) && p->life) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
 }
 
@@ -304,7 +315,10 @@ static void pay_pending(struct pier__loop *loop, struct pier__pending *p)
         hand_over(loop, p);
 }
 
-/* Tell the kernel what it could not be told before, as far as there is room now: the watch first, the rest depends on it. */
+/*
+ * Tell the kernel what it could not be told before, as far as there is room now: the watch first,
+ * the rest depends on it.
+ */
 static void pay(struct pier__loop *loop)
 {
     struct uring *uring = loop->state;
@@ -381,7 +395,10 @@ static void take(struct pier__loop *loop, const struct io_uring_cqe *cqe)
         ended(loop, p, result, cqe->flags);
 }
 
-/* Take what results there are, one by one: what follows from one may enter the kernel, which adds to them. */
+/*
+ * Take what results there are, one by one: what follows from one may enter the kernel, which adds
+ * to them.
+ */
 static unsigned take_all(struct pier__loop *loop)
 {
     struct io_uring_cqe cqe;
@@ -393,7 +410,10 @@ static unsigned take_all(struct pier__loop *loop)
     return count;
 }
 
-/* The kernel takes nothing, and has nothing to tell: a little later it may. Being signalled counts all the same. */
+/*
+ * The kernel takes nothing, and has nothing to tell: a little later it may. Being signalled counts
+ * all the same.
+ */
 static void rest(struct pier__loop *loop, pier_time deadline)
 {
     struct pollfd wake = {.fd = loop->eventfd, .events = POLLIN};
@@ -408,7 +428,10 @@ static int uring_wait(struct pier__loop *loop, pier_time deadline)
     struct io_uring *ring = &uring->ring;
     pay(loop);
     if (uring->owes) deadline = pier__earlier(deadline, pier__seam->now() + REST);
-    /* Of a call that also submits, the kernel tells what it submitted, and not the signal that ended the wait. */
+    /*
+     * Of a call that also submits, the kernel tells what it submitted, and not the signal that
+     * ended the wait.
+     */
     bool asks = pier__thread_hook.call && deadline != 0;
     if (asks && pier__seam->ring_enter(ring, 0) >= 0 && take_all(loop) > 0) return 0;
     int err = pier__seam->ring_enter(ring, deadline);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A loop that another loop drives. Between its turns it is idle. The other one watches an epoll(7) of two descriptors: the
- * backend's own, and an alarm, which goes off when the next timer is due, or at once if somebody is ready.
+ * A loop that another loop drives. Between its turns it is idle. The other one watches an epoll(7)
+ * of two descriptors: the backend's own, and an alarm, which goes off when the next timer is due,
+ * or at once if somebody is ready.
  */
 #include "base/bits.h"
 #include "base/failure.h"

@@ -77,7 +77,10 @@ int pier_group_cancel(pier_group *group)
     return (int)pier__failed("cancel a group", NULL, err);
 }
 
-/* Wait for all of them; a cancel, or a scope that expires, is passed on to them once and told at the end. */
+/*
+ * Wait for all of them; a cancel, or a scope that expires, is passed on to them once and told at
+ * the end.
+ */
 static int wait_for_all(pier_group *group, struct pier__task *self)
 {
     const struct pier__standing how = {.deadline = PIER_NEVER, .doing = "a group of tasks"};

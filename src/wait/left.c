@@ -2,9 +2,10 @@
 /*
  * Who ends the thread of a loop, and leaves the loop's other tasks behind.
  *
- * pthread_exit(3) unwinds the stack that it is called on, and at its end jumps to the innermost handler of the thread,
- * pthread_cleanup_push(3). So while a loop runs, the innermost one is the loop's: there only the task has ended. The others go on, and
- * when they have ended, so does the ending of the thread, with the handlers below. What is done here by hand is what the macros of
+ * pthread_exit(3) unwinds the stack that it is called on, and at its end jumps to the innermost
+ * handler of the thread, pthread_cleanup_push(3). So while a loop runs, the innermost one is the
+ * loop's: there only the task has ended. The others go on, and when they have ended, so does the
+ * ending of the thread, with the handlers below. What is done here by hand is what the macros of
  * glibc's <pthread.h> do; they would not let it be done more than once.
  *
  * A thread that ends between two turns of a driven loop is noticed by the destructor of a key.
@@ -38,8 +39,8 @@ static _Thread_local bool told_to_end; /* by a task, in the loop that ran last *
 #    define NEXT(handler) ((handler)->__pad[0]) /* the handler below */
 
 /*
- * The running task is gone, with its frames; or in a forked child who was one, and in a loop that is dead. No locals that have an
- * address: where ASan keeps them is what changes here.
+ * The running task is gone, with its frames; or in a forked child who was one, and in a loop that
+ * is dead. No locals that have an address: where ASan keeps them is what changes here.
  */
 static __attribute__((noinline)) void bury(struct pier__loop *loop)
 {

@@ -26,8 +26,8 @@
  */
 
 /*
- * The state is one word, so that stepping in tells all: who is inside in the low 48 bits, above them
- * why a call cannot take the shortest way (the table's bits), and open and closing on top.
+ * The state is one word, so that stepping in tells all: who is inside in the low 48 bits, above
+ * them why a call cannot take the shortest way (the table's bits), and open and closing on top.
  */
 #define PIER__WAITER  INT64_C(1)         /* one call that may wait is inside */
 #define PIER__VISITOR (INT64_C(1) << 24) /* one call that never waits is inside */
@@ -54,9 +54,10 @@ struct pier__waiter {
 };
 
 /*
- * Whether to believe the readable mark under a limit, where receives poll first. A right guess saves
- * that poll, a wrong one wastes a call. Guesses are paid for with calls saved before, so a socket never makes
- * more than polling first would; and after a wrong one the mark is passed over for a while, longer each time.
+ * Whether to believe the readable mark under a limit, where receives poll first. A right guess
+ * saves that poll, a wrong one wastes a call. Guesses are paid for with calls saved before, so a
+ * socket never makes more than polling first would; and after a wrong one the mark is passed over
+ * for a while, longer each time.
  */
 struct pier__guess {
     _Atomic uint8_t saved; /* calls to spend, at most GUESS_MOST */
@@ -83,7 +84,10 @@ struct pier__life {
     struct pier__guess guess;
 };
 
-/* Step inside. 1: entered; 0: pier does not own this number; -ECANCELED: it is closing. The caller leaves in each case. */
+/*
+ * Step inside. 1: entered; 0: pier does not own this number; -ECANCELED: it is closing. The caller
+ * leaves in each case.
+ */
 static inline int pier__life_enter(struct pier__life *life, int64_t as)
 {
     int64_t was = atomic_fetch_add_explicit(&life->state, as, memory_order_acquire);

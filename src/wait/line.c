@@ -26,7 +26,10 @@ void pier__line_leave(struct pier__place *place)
     place->line = NULL;
 }
 
-/* Let others have the lock, and the strand wait. 0: look again; or why it shall not stand there any longer. */
+/*
+ * Let others have the lock, and the strand wait. 0: look again; or why it shall not stand there any
+ * longer.
+ */
 static int pause_thread(const struct pier__standing *how)
 {
     pthread_mutex_unlock(how->lock);

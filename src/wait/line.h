@@ -11,11 +11,13 @@
 #include <stdint.h>
 
 /*
- * Strands in a queue, first come, first called. A line belongs to one loop, whose tasks alone touch it, or it is guarded by
- * a lock, which whoever touches it holds: then tasks of all loops may stand in it, and threads.
+ * Strands in a queue, first come, first called. A line belongs to one loop, whose tasks alone touch
+ * it, or it is guarded by a lock, which whoever touches it holds: then tasks of all loops may stand
+ * in it, and threads.
  *
- * Whoever is called takes what it is called for, however late it notices: a cancel, a scope or a deadline that comes after the
- * call ends the strand's next wait instead. So nothing is handed over to nobody.
+ * Whoever is called takes what it is called for, however late it notices: a cancel, a scope or a
+ * deadline that comes after the call ends the strand's next wait instead. So nothing is handed over
+ * to nobody.
  */
 
 struct pier__line;
@@ -47,8 +49,9 @@ void pier__line_join(struct pier__line *line, struct pier__place *place);
 void pier__line_leave(struct pier__place *place);
 
 /*
- * Wait in a line until called: 0 and the value in place->value; -ETIME; in a task what pier__task_called_off() says, taken;
- * in a thread, for which there must be a lock, -EINTR, and a code when it can have no descriptor to be woken by.
+ * Wait in a line until called: 0 and the value in place->value; -ETIME; in a task what
+ * pier__task_called_off() says, taken; in a thread, for which there must be a lock, -EINTR, and a
+ * code when it can have no descriptor to be woken by.
  */
 int pier__line_wait(
     struct pier__line *line, struct pier__place *place, const struct pier__standing *how);

@@ -181,7 +181,10 @@ static void run_first(struct pier__loop *loop)
     if (task->state == PIER__TASK_ENDED) pier__task_reap(task);
 }
 
-/* The hook runs on the loop's own stack; what it ends is the main task, or, when that has ended, all others. */
+/*
+ * The hook runs on the loop's own stack; what it ends is the main task, or, when that has ended,
+ * all others.
+ */
 static void ask_hook(struct pier__loop *loop)
 {
     loop->ask_hook = false;
@@ -277,8 +280,8 @@ static int open_backend(struct pier__loop *loop, const char *name)
 }
 
 /*
- * In a forked child no loop goes on, for its tasks wait for what is the parent's. The one that forked is a plain thread, on the stack
- * where it is.
+ * In a forked child no loop goes on, for its tasks wait for what is the parent's. The one that
+ * forked is a plain thread, on the stack where it is.
  */
 static void after_fork(void)
 {

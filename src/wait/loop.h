@@ -14,10 +14,12 @@
 #include <stdint.h>
 
 /*
- * A loop: the tasks of one thread, and what they wait with. A turn is: run who is ready, once each; then let the
- * backend work, without waiting if somebody is ready again, else until the next deadline.
+ * A loop: the tasks of one thread, and what they wait with. A turn is: run who is ready, once each;
+ * then let the backend work, without waiting if somebody is ready again, else until the next
+ * deadline.
  *
- * Others reach it only through its inbox, a stack of wakers, and its eventfd, which the backend watches.
+ * Others reach it only through its inbox, a stack of wakers, and its eventfd, which the backend
+ * watches.
  */
 
 /* What a loop knows of tasks that have a number; kept until joined. */
@@ -90,8 +92,9 @@ extern _Thread_local struct pier__loop *pier__loop_here
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 /*
- * Make this thread's loop: 0 or a code. Closing it frees it; all its tasks have ended then. In between the thread cannot be
- * cancelled, pthread_cancel(3), for nobody's stack would be cleaned up; but while another loop has it, between leaving and entering.
+ * Make this thread's loop: 0 or a code. Closing it frees it; all its tasks have ended then. In
+ * between the thread cannot be cancelled, pthread_cancel(3), for nobody's stack would be cleaned
+ * up; but while another loop has it, between leaving and entering.
  */
 int pier__loop_open(const pier_run_opts *opts, bool driven, struct pier__loop **out);
 void pier__loop_close(struct pier__loop *loop);
@@ -99,13 +102,21 @@ void pier__loop_close(struct pier__loop *loop);
 void pier__loop_enter(struct pier__loop *loop);
 void pier__loop_leave(const struct pier__loop *loop);
 
-/* One turn, which waits no longer than until the limit. 0; -EDEADLK: nobody can ever run again; or how the backend failed. */
+/*
+ * One turn, which waits no longer than until the limit. 0; -EDEADLK: nobody can ever run again; or
+ * how the backend failed.
+ */
 int pier__loop_turn(struct pier__loop *loop, pier_time limit);
 
-/* The second half of one: let the backend work, until something has come or the point has, and make those ready. */
+/*
+ * The second half of one: let the backend work, until something has come or the point has, and make
+ * those ready.
+ */
 int pier__loop_look(struct pier__loop *loop, pier_time until);
 
-/* A turn has failed: say so, and let all tasks end. The second time they are left where they are. */
+/*
+ * A turn has failed: say so, and let all tasks end. The second time they are left where they are.
+ */
 void pier__loop_give_up(struct pier__loop *loop);
 
 void pier__loop_cancel_all(struct pier__loop *loop, int code);
@@ -120,8 +131,9 @@ void pier__driven_close(struct pier__loop *loop);
 int pier__run_here(int (*fn)(void *arg), void *arg, const pier_run_opts *opts);
 
 /*
- * Let the loop work, so that a task that ends its thread ends only itself: then the work is done anew. What it returned. When all
- * has been cleaned up, the verb that the thread is in calls pier__thread_end(), which does not return if that has happened.
+ * Let the loop work, so that a task that ends its thread ends only itself: then the work is done
+ * anew. What it returned. When all has been cleaned up, the verb that the thread is in calls
+ * pier__thread_end(), which does not return if that has happened.
  */
 typedef int pier__loop_work(struct pier__loop *loop, pier_time deadline);
 int pier__loop_run(struct pier__loop *loop, pier__loop_work *work, pier_time deadline);
@@ -149,10 +161,15 @@ struct pier__watch *pier__loop_watch(struct pier__loop *loop, int fd);
 /* Report its tasks on a descriptor: 0 or what write(2) said. */
 int pier__loop_dump(struct pier__loop *loop, int fd);
 
-/* A descriptor is closing: wake the tasks of all loops that wait for it. Under pier__life_lock(). */
+/*
+ * A descriptor is closing: wake the tasks of all loops that wait for it. Under pier__life_lock().
+ */
 void pier__loops_closing(struct pier__life *life, int fd);
 
-/* The last one out is about to close a description that others share: no loop may hear of it any more. */
+/*
+ * The last one out is about to close a description that others share: no loop may hear of it any
+ * more.
+ */
 void pier__loops_forget(int fd);
 
 #endif

@@ -12,11 +12,12 @@
 #include <stdint.h>
 
 /*
- * What the objects of <pier/sync.h> begin with: whose it is, and who waits for it. It lies over their first fields, `outside`
- * and `hidden`, in the caller's memory. Zeroed: nobody's yet; a zeroed mutex of Linux is one that is free.
+ * What the objects of <pier/sync.h> begin with: whose it is, and who waits for it. It lies over
+ * their first fields, `outside` and `hidden`, in the caller's memory. Zeroed: nobody's yet; a
+ * zeroed mutex of Linux is one that is free.
  *
- * An object that is not `outside` belongs to a thread, that is to the tasks of the one loop that runs there at a time: it needs no
- * lock, and who waits for it can be woken by those tasks alone.
+ * An object that is not `outside` belongs to a thread, that is to the tasks of the one loop that
+ * runs there at a time: it needs no lock, and who waits for it can be woken by those tasks alone.
  */
 struct pier__object {
     bool outside;
@@ -32,19 +33,22 @@ struct pier__object {
             sizeof(struct pier__object) <= offsetof(type, hidden) + sizeof(((type *)0)->hidden), \
         "room in the header")
 
-/* Step in, which makes it the thread's own: 0, or PIER_EFOREIGN; -EINVAL: it is NULL. Then the caller leaves. */
+/*
+ * Step in, which makes it the thread's own: 0, or PIER_EFOREIGN; -EINVAL: it is NULL. Then the
+ * caller leaves.
+ */
 int pier__object_enter(struct pier__object *object);
 void pier__object_leave(struct pier__object *object);
 
 /*
- * The same for a call that may wait until the deadline: the task's cancel, which is taken, and the turn of the others come
- * before. A negative deadline is returned.
+ * The same for a call that may wait until the deadline: the task's cancel, which is taken, and the
+ * turn of the others come before. A negative deadline is returned.
  */
 int pier__object_begin(struct pier__object *object, pier_time deadline);
 
 /*
- * Inside, wait in its line until called: as pier__line_wait(); PIER_ENOTASK where nobody could call: outside a task, if it is
- * the thread's own.
+ * Inside, wait in its line until called: as pier__line_wait(); PIER_ENOTASK where nobody could
+ * call: outside a task, if it is the thread's own.
  */
 int pier__object_wait(
     struct pier__object *object, struct pier__place *place, pier_time deadline, const char *doing);

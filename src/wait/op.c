@@ -53,8 +53,9 @@ static void swallow_pipe(const sigset_t *pipe)
 }
 
 /*
- * sendfile(2) has no MSG_NOSIGNAL, and a broken pipe may end it after it has moved bytes, so a short count may come with a
- * signal too. It is blocked meanwhile, and taken back unless one was waiting before: then the two are one.
+ * sendfile(2) has no MSG_NOSIGNAL, and a broken pipe may end it after it has moved bytes, so a
+ * short count may come with a signal too. It is blocked meanwhile, and taken back unless one was
+ * waiting before: then the two are one.
  */
 static int64_t sendfile_try(struct pier__op *op)
 {
@@ -122,9 +123,8 @@ bool pier__op_blind(const struct pier__op *op)
 bool pier__op_goes_on(const struct pier__op *op)
 {
     if (op->code != PIER_OP_CONNECT) return false;
-    sa_family_t family =
-        op->with.out.addr
-            ->sa_family; /* on AF_UNIX it had only been waiting for room in the queue */
+    /* On AF_UNIX it had only been waiting for room in the queue. */
+    sa_family_t family = op->with.out.addr->sa_family;
     return family == AF_INET || family == AF_INET6;
 }
 
@@ -134,7 +134,10 @@ int64_t pier__op_nap(unsigned before)
     return nap < PIER_SECOND / 20 ? nap : PIER_SECOND / 20;
 }
 
-/* Does a result of 0 stand for something that would be lost? Descriptor 0, or those that came with an empty message. */
+/*
+ * Does a result of 0 stand for something that would be lost? Descriptor 0, or those that came with
+ * an empty message.
+ */
 static bool zero_counts(const struct pier__op *op)
 {
     return op->code == PIER_OP_ACCEPT ||

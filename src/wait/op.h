@@ -42,8 +42,8 @@ struct pier__op {
     bool shielded;           /* neither a task's cancel nor a scope ends it */
     bool local;              /* a poll that only another task of the same loop can end, by waking */
     struct pier__life *life; /* NULL: a bare descriptor, never woken */
-    struct pier__life *
-        heir; /* of a bare one: its number's, for which pier may open a socket meanwhile, and close it */
+    /* Of a bare one: its number's, for which pier may open a socket meanwhile, and close it. */
+    struct pier__life *heir;
     int64_t timeout;    /* the longest wait in ns; 0: none, PIER_NEVER: no limit */
     pier_time deadline; /* the point beyond which nothing is done at all */
     union {
@@ -94,8 +94,10 @@ static inline bool pier__op_unlimited(const struct pier__op *op)
     return op->timeout == PIER_NEVER && op->deadline == PIER_NEVER;
 }
 
-/* Is what it waits on closing? A bare descriptor's number may have become a socket's meanwhile, which nobody else would
- * tell a task of: shutdown(2) wakes only who blocks. */
+/*
+ * Is what it waits on closing? A bare descriptor's number may have become a socket's meanwhile,
+ * which nobody else would tell a task of: shutdown(2) wakes only who blocks.
+ */
 static inline bool pier__op_closing(const struct pier__op *op)
 {
     struct pier__life *life = op->life ? op->life : op->heir;
@@ -112,18 +114,24 @@ static inline bool pier__op_marked(const struct pier__op *op)
 bool pier__op_shutdown_wakes(const struct pier__op *op);
 
 /*
- * Poll may call a descriptor ready whose call then says EAGAIN: another was faster, or a datagram turned out to be
- * damaged. When such lies repeat themselves, a short nap is taken before it is asked again. What poll cannot tell at all is
- * not asked: an AF_UNIX datagram socket tells of its own queue, not of the receiver's, and nothing tells of
- * a Unix listener's. These are blind, and tried again after naps that grow longer, up to 50 ms.
+ * Poll may call a descriptor ready whose call then says EAGAIN: another was faster, or a datagram
+ * turned out to be damaged. When such lies repeat themselves, a short nap is taken before it is
+ * asked again. What poll cannot tell at all is not asked: an AF_UNIX datagram socket tells of its
+ * own queue, not of the receiver's, and nothing tells of a Unix listener's. These are blind, and
+ * tried again after naps that grow longer, up to 50 ms.
  */
 bool pier__op_blind(const struct pier__op *op);
 int64_t pier__op_nap(unsigned before); /* how long, in ns, after so many naps */
 
-/* An IP connect that a signal interrupts goes on, and must not be called again; in the other families it must be. */
+/*
+ * An IP connect that a signal interrupts goes on, and must not be called again; in the other
+ * families it must be.
+ */
 bool pier__op_goes_on(const struct pier__op *op);
 
-/* A result that came while the descriptor was closing: what moved counts, all else is the cancel. */
+/*
+ * A result that came while the descriptor was closing: what moved counts, all else is the cancel.
+ */
 int64_t pier__op_settle(const struct pier__op *op, int64_t n);
 
 /*
@@ -137,9 +145,10 @@ int64_t pier__op_try(struct pier__op *op, bool wait);
 short pier__op_events(const struct pier__op *op);
 
 /*
- * What came of an IP connect that was under way: 0, -EINPROGRESS if it still is, or why it failed. It is asked by
- * connecting again, which leaves the socket ready for another connect. After SO_ERROR the kernel would keep that
- * waiting: a refused socket's next connect says -ECONNABORTED, and a connected one's 0 instead of -EISCONN.
+ * What came of an IP connect that was under way: 0, -EINPROGRESS if it still is, or why it failed.
+ * It is asked by connecting again, which leaves the socket ready for another connect. After
+ * SO_ERROR the kernel would keep that waiting: a refused socket's next connect says -ECONNABORTED,
+ * and a connected one's 0 instead of -EISCONN.
  */
 int pier__connect_outcome(int fd, const struct sockaddr *addr, socklen_t length);
 

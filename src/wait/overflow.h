@@ -18,22 +18,24 @@
  */
 
 /*
- * Watch in the calling thread; watchers are counted. If SIGSEGV is not at its default when the first of the process
- * comes, whoever handles it keeps it, and nothing is done at all. A thread without an alternate stack
- * gets one. 0 or -errno, and then nothing is changed.
+ * Watch in the calling thread; watchers are counted. If SIGSEGV is not at its default when the
+ * first of the process comes, whoever handles it keeps it, and nothing is done at all. A thread
+ * without an alternate stack gets one. 0 or -errno, and then nothing is changed.
  */
 int pier__overflow_watch(void);
 
 /*
- * Undo one pier__overflow_watch() of this thread. The last of the process restores SIGSEGV and the last of the thread takes
- * its alternate stack down, each unless somebody has put another one there meanwhile.
+ * Undo one pier__overflow_watch() of this thread. The last of the process restores SIGSEGV and the
+ * last of the thread takes its alternate stack down, each unless somebody has put another one there
+ * meanwhile.
  */
 void pier__overflow_unwatch(void);
 
 /*
- * Who may be asked what a fault at this address means; NULL: nobody. If it lies in the guard of the task that runs in this thread,
- * writes a sentence without "pier: " and newline into buf, cut to size and ended by a NUL, and returns
- * true. Called in the handler: async-signal-safe. To be set before anybody watches.
+ * Who may be asked what a fault at this address means; NULL: nobody. If it lies in the guard of the
+ * task that runs in this thread, writes a sentence without "pier: " and newline into buf, cut to
+ * size and ended by a NUL, and returns true. Called in the handler: async-signal-safe. To be set
+ * before anybody watches.
  */
 extern bool (*pier__overflow_describe)(const void *address, char *buf, size_t size) PIER_HIDDEN;
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The task half of the door: an operation is handed to the loop's backend, and the task parked until it has ended. */
+/*
+ * The task half of the door: an operation is handed to the loop's backend, and the task parked
+ * until it has ended.
+ */
 #include "base/seam.h"
 #include "base/time.h"
 #include "wait/loop.h"
@@ -126,8 +129,8 @@ static void finish(struct wait *w, struct pier__pending *parts, size_t count, si
 }
 
 /*
- * Readiness tells nothing here, or has lied: wait a little. Meanwhile the operation is in no backend's hands, so closing must
- * wake the task itself. 0, or why there is no more waiting.
+ * Readiness tells nothing here, or has lied: wait a little. Meanwhile the operation is in no
+ * backend's hands, so closing must wake the task itself. 0, or why there is no more waiting.
  */
 static int nap(struct wait *w, unsigned before)
 {
@@ -166,16 +169,18 @@ static int64_t run(struct wait *w)
     w->task->pendings = NULL;
     w->task->pending_count = 0;
     if (w->off == 0 || (p.result != -ECANCELED && p.result != -EAGAIN)) return p.result;
-    /* However short the time-out, what is there by then is still taken. Not so for sends: a socket that makes a little room
-     * all the time would never be late. */
+    /*
+     * However short the time-out, what is there by then is still taken. Not so for sends: a socket
+     * that makes a little room all the time would never be late.
+     */
     bool looks = w->off == -ETIME && w->op->timeout != PIER_NEVER && !pier__op_sends(w->op);
     int64_t n = looks ? attempt(w) : -EAGAIN;
     return n == -EAGAIN || n == -EINPROGRESS ? deliver(w) : n;
 }
 
 /*
- * The end of datagrams is told only to who blocks: shut down for reading, their socket is ready, and says EAGAIN when it is
- * empty. One with a limit is not told in a thread either.
+ * The end of datagrams is told only to who blocks: shut down for reading, their socket is ready,
+ * and says EAGAIN when it is empty. One with a limit is not told in a thread either.
  */
 static bool at_end(const struct pier__op *op)
 {

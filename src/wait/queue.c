@@ -15,8 +15,8 @@
 PIER__OBJECT_FITS(pier_queue);
 
 /*
- * Who waits, with the item. Getters wait only while the queue is empty and putters only while it is full, so never both;
- * and an item goes straight into the hands of the getter who is called for it.
+ * Who waits, with the item. Getters wait only while the queue is empty and putters only while it is
+ * full, so never both; and an item goes straight into the hands of the getter who is called for it.
  */
 struct waiter {
     struct pier__place place;

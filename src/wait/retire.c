@@ -13,15 +13,16 @@
 #    include <unistd.h>
 
 /*
- * All of this goes to the system's own table: no plug shall count or fail what only this build does. A loop is one
- * thread's, so nothing here is shared.
+ * All of this goes to the system's own table: no plug shall count or fail what only this build
+ * does. A loop is one thread's, so nothing here is shared.
  */
 
-#    define BUCKETS 1024
-#    define KEPT \
-        256 /* how many areas stay where they are, out of reach, before their addresses may be used again */
-#    define PAGE 4096
-#    define MOST ((size_t)1 << 20) /* what is sent at once: a stream sends the rest later */
+enum {
+    BUCKETS = 1024,
+    KEPT = 256, /* areas that stay out of reach before their addresses may be used again */
+    PAGE = 4096,
+    MOST = 1 << 20, /* bytes sent at once: a stream sends the rest later */
+};
 
 /* One thing that an entry points at. */
 struct part {
@@ -98,7 +99,9 @@ static bool has_message(const struct io_uring_sqe *sqe)
     return sqe->opcode == IORING_OP_RECVMSG || sqe->opcode == IORING_OP_SENDMSG;
 }
 
-/* The parts of a message: itself, its vector, the address, the control data, and then the buffers. */
+/*
+ * The parts of a message: itself, its vector, the address, the control data, and then the buffers.
+ */
 enum { MESSAGE, VECTOR, NAME, CONTROL, BUFFERS };
 
 static void add_message(struct loan *loan, const struct msghdr *msg, bool receives)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Running a main task, and all that comes of it, to its end: in a loop made for that, or within one that runs. */
+/*
+ * Running a main task, and all that comes of it, to its end: in a loop made for that, or within one
+ * that runs.
+ */
 #include "base/bits.h"
 #include "base/trace.h"
 #include "wait/loop.h"
@@ -38,7 +41,9 @@ static int run_thread(int (*fn)(void *), void *arg, const pier_run_opts *opts)
     return result;
 }
 
-/* A run within a run: its main task is a child of this one, which waits for all that comes of it. */
+/*
+ * A run within a run: its main task is a child of this one, which waits for all that comes of it.
+ */
 static int run_child(
     struct pier__task *self, int (*fn)(void *), void *arg, const pier_run_opts *opts)
 {

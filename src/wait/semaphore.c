@@ -42,7 +42,10 @@ int pier_semaphore_acquire(pier_semaphore *semaphore, pier_time deadline)
     return (int)pier__failed("acquire a semaphore", NULL, err);
 }
 
-/* Nobody waits while there is a permit left, so one more goes to the first who waits, or is there for whoever comes. */
+/*
+ * Nobody waits while there is a permit left, so one more goes to the first who waits, or is there
+ * for whoever comes.
+ */
 static int add_permit(pier_semaphore *semaphore)
 {
     struct pier__object *object = object_of(semaphore);

@@ -32,8 +32,8 @@ struct pier__stack_cell {
 };
 
 /*
- * One mapping: guard, stack, guard, stack ... A stack is cut when first needed. Then it is taken or hot, or
- * it is cold and in the slab's list.
+ * One mapping: guard, stack, guard, stack ... A stack is cut when first needed. Then it is taken or
+ * hot, or it is cold and in the slab's list.
  */
 struct pier__stack_slab {
     struct pier__stack_slab *next, **link; /* in the kind's list; link NULL: not there */
@@ -101,7 +101,10 @@ static void drop_slab(struct pier__stack_slab *slab)
     for (unsigned i = 0; i < slab->cut; i++) {
         VALGRIND_STACK_DEREGISTER(slab->cells[i].watched);
     }
-    /* This can fail at vm.max_map_count, as it splits a mapping: then the addresses are lost, but no memory. */
+    /*
+     * This can fail at vm.max_map_count, as it splits a mapping: then the addresses are lost, but
+     * no memory.
+     */
     if (pier__seam->munmap(slab->base, slab->bytes) < 0)
         (void)pier__seam->madvise(slab->base, slab->bytes, MADV_DONTNEED);
     pier__seam->release(slab);
@@ -150,7 +153,10 @@ static int find_stack(
     int err = kind->slabs ? 0 : add_slab(kind, size);
     if (err < 0) return err;
     struct pier__stack_slab *slab = kind->slabs;
-    /* Slabs are added to an empty list only, so the one that may have no cold stack, but room, comes last. */
+    /*
+     * Slabs are added to an empty list only, so the one that may have no cold stack, but room,
+     * comes last.
+     */
     if (!slab->cold) err = cut_stack(stacks, slab, size);
     if (err < 0) {
         if (slab->cut > 0) return err;

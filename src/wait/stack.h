@@ -9,10 +9,11 @@
 /*
  * The stacks of tasks: mapped, guarded, cached. They belong to one loop, and so to one thread.
  *
- * Stacks of a size are cut from slabs, one mapping for many, and neighbouring slabs are one mapping to the
- * kernel: 100,000 stacks are a handful of mappings, where vm.max_map_count allows 65,530. The guard below each stack does not
- * split the mapping either, thanks to MADV_GUARD_INSTALL (Linux 6.13). Older kernels get mprotect(2), which does; there
- * some 32,000 stacks are the most, and the next one is -ENOMEM.
+ * Stacks of a size are cut from slabs, one mapping for many, and neighbouring slabs are one mapping
+ * to the kernel: 100,000 stacks are a handful of mappings, where vm.max_map_count allows 65,530.
+ * The guard below each stack does not split the mapping either, thanks to MADV_GUARD_INSTALL (Linux
+ * 6.13). Older kernels get mprotect(2), which does; there some 32,000 stacks are the most, and the
+ * next one is -ENOMEM.
  *
  * A stack costs the pages that were touched. Of the free ones, some keep their pages for the next
  * task (hot); the others return them to the kernel (cold), and a slab that is all cold is unmapped.
@@ -33,8 +34,9 @@
 #define PIER__STACK_GUARD 65536
 
 /*
- * Of the free stacks of a size so many stay hot: this many bytes in whole stacks, or a fourth as many as are
- * taken if that is more. To heat one up again costs as much as a thousand uses of one that is hot.
+ * Of the free stacks of a size so many stay hot: this many bytes in whole stacks, or a fourth as
+ * many as are taken if that is more. To heat one up again costs as much as a thousand uses of one
+ * that is hot.
  */
 #define PIER__STACK_HOT_BYTES ((size_t)16 << 20)
 
@@ -68,9 +70,9 @@ struct pier__stacks {
 static inline bool pier__stack_is_possible(size_t size) { return size <= PIER__STACK_MOST; }
 
 /*
- * Take a stack of at least `size` bytes; 0 means PIER_STACK_SIZE. Sizes are rounded up to a power of two of at least
- * PIER__STACK_LEAST; out->size tells. bottom + size is a multiple of the page size. What it holds is undefined.
- * 0; -EINVAL: more than PIER__STACK_MOST; -ENOMEM.
+ * Take a stack of at least `size` bytes; 0 means PIER_STACK_SIZE. Sizes are rounded up to a power
+ * of two of at least PIER__STACK_LEAST; out->size tells. bottom + size is a multiple of the page
+ * size. What it holds is undefined. 0; -EINVAL: more than PIER__STACK_MOST; -ENOMEM.
  */
 int pier__stack_take(struct pier__stacks *stacks, size_t size, struct pier__stack *out);
 

@@ -29,15 +29,17 @@
 #endif
 
 /*
- * The jump from one stack to another within a thread. A context is a stack that is not running: what its
- * code left in the registers lies on it, and sp says where.
+ * The jump from one stack to another within a thread. A context is a stack that is not running:
+ * what its code left in the registers lies on it, and sp says where.
  *
- * What the calling convention lets a function keep is kept: the callee-saved registers and how floating
- * point is rounded and trapped (mxcsr and the x87 control word; FPCR on aarch64). A new context begins with its
- * maker's. The signal mask is not kept: it goes on belonging to the thread. A context stays in its thread.
+ * What the calling convention lets a function keep is kept: the callee-saved registers and how
+ * floating point is rounded and trapped (mxcsr and the x87 control word; FPCR on aarch64). A new
+ * context begins with its maker's. The signal mask is not kept: it goes on belonging to the thread.
+ * A context stays in its thread.
  *
- * The jump itself is an assembly file for each processor, and ucontext for the others. The sanitizers must be told of it,
- * or they take one stack for another; nobody but this header and switch.c tells them.
+ * The jump itself is an assembly file for each processor, and ucontext for the others. The
+ * sanitizers must be told of it, or they take one stack for another; nobody but this header and
+ * switch.c tells them.
  */
 struct pier__context {
     void *sp;
@@ -64,7 +66,10 @@ void pier__context_own(struct pier__context *out);
 /* After it ended, on another stack: nothing is left of it. Its stack is the caller's again. */
 void pier__context_done(struct pier__context *ctx);
 
-/* The machine's part, in assembly. Save where this stack is in *save, and go on where the one at sp was left. */
+/*
+ * The machine's part, in assembly. Save where this stack is in *save, and go on where the one at sp
+ * was left.
+ */
 PIER_HIDDEN void pier__switch_jump(void **save, void *sp);
 
 /* Its counterpart: the sp of a new stack that ends at top. Both touch nothing but the stack. */
@@ -123,8 +128,9 @@ _Noreturn static inline void pier__switch_last(struct pier__context *from, struc
 }
 
 /*
- * The thread's own stack, `own`, is running again, though nobody switched to it: a longjmp(3) left the context that was. What lies on
- * it below the caller belongs to nobody. The caller has no locals that have an address.
+ * The thread's own stack, `own`, is running again, though nobody switched to it: a longjmp(3) left
+ * the context that was. What lies on it below the caller belongs to nobody. The caller has no
+ * locals that have an address.
  */
 static inline void pier__switch_lost(struct pier__context *own)
 {
@@ -142,8 +148,8 @@ static inline void pier__switch_lost(struct pier__context *own)
 }
 
 /*
- * Memory that was a stack is about to be used for something else: what functions that never returned
- * left behind in ASan's books must not be held against it.
+ * Memory that was a stack is about to be used for something else: what functions that never
+ * returned left behind in ASan's books must not be held against it.
  */
 static inline void pier__switch_forget(void *bottom, size_t size)
 {

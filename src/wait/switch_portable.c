@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The jump for processors that have no assembly file here: by ucontext, which costs two system calls. A stack
- * that is left has its ucontext_t on it.
+ * The jump for processors that have no assembly file here: by ucontext, which costs two system
+ * calls. A stack that is left has its ucontext_t on it.
  */
 #include "wait/switch.h"
 

@@ -257,7 +257,10 @@ int pier__spawn(const struct pier__home *home, int (*fn)(void *arg), void *arg,
     return 0;
 }
 
-/* A group that was not left may have been on its stack, and is gone; what is still in it belongs to nobody. */
+/*
+ * A group that was not left may have been on its stack, and is gone; what is still in it belongs to
+ * nobody.
+ */
 static void orphan(const struct pier__task *task)
 {
     for (struct pier__task *t = task->loop->tasks; t; t = t->next) {

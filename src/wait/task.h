@@ -95,7 +95,10 @@ void pier__task_woken(struct pier__task *task);
 /* Let the others have a turn. */
 void pier__task_yield(struct pier__task *task);
 
-/* Is a wait to be ended? A code, by a cancel or an expired scope, or 0. It is taken when it is delivered. */
+/*
+ * Is a wait to be ended? A code, by a cancel or an expired scope, or 0. It is taken when it is
+ * delivered.
+ */
 int pier__task_called_off_why(const struct pier__task *task);
 static inline int pier__task_called_off(const struct pier__task *task)
 {
@@ -104,18 +107,26 @@ static inline int pier__task_called_off(const struct pier__task *task)
 }
 int pier__task_take_off(struct pier__task *task, int code);
 
-/* A call has the chance to wait and may not need it: after many of those, the others have a turn. */
+/*
+ * A call has the chance to wait and may not need it: after many of those, the others have a turn.
+ */
 void pier__task_spend(struct pier__task *task);
 
-/* A call that may wait begins, perhaps outside a task: 0, or what pier__task_called_off() says, taken. */
+/*
+ * A call that may wait begins, perhaps outside a task: 0, or what pier__task_called_off() says,
+ * taken.
+ */
 int pier__task_begin(void);
 
-/* It stands in lines, with these places, out of which a task that is given up must be taken; NULL: it has left them. */
+/*
+ * It stands in lines, with these places, out of which a task that is given up must be taken; NULL:
+ * it has left them.
+ */
 void pier__task_stands(struct pier__task *task, struct pier__place *places, size_t count);
 
 /*
- * Put a place among the watchers of a task of this loop: 0, or 1 if it has ended; as pier_join() if there is none. The end
- * takes the place out.
+ * Put a place among the watchers of a task of this loop: 0, or 1 if it has ended; as pier_join() if
+ * there is none. The end takes the place out.
  */
 int pier__task_watch(pier_task task, struct pier__place *place);
 

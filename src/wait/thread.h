@@ -9,11 +9,14 @@
 #include <stdint.h>
 
 /*
- * What belongs to a thread that waits: its waker, with an eventfd that others write to, made when it is first
- * needed and closed when the thread ends; and its interruption hook.
+ * What belongs to a thread that waits: its waker, with an eventfd that others write to, made when
+ * it is first needed and closed when the thread ends; and its interruption hook.
  */
 
-/* This thread's waker: 0, or a code when it can have no descriptor. A forked child gets one of its own. */
+/*
+ * This thread's waker: 0, or a code when it can have no descriptor. A forked child gets one of its
+ * own.
+ */
 int pier__thread_waker(struct pier__waker **out);
 
 /* Wake the thread. Async-signal-safe. */
@@ -23,8 +26,9 @@ void pier__thread_wake(const struct pier__waker *waker);
 void pier__thread_woken(void);
 
 /*
- * Ask the interruption hook: 0 to go on, -EINTR to give up. No lock may be held. life is what the calling verb is
- * inside of (or NULL): the hook may fork, and the child must know who is still inside.
+ * Ask the interruption hook: 0 to go on, -EINTR to give up. No lock may be held. life is what the
+ * calling verb is inside of (or NULL): the hook may fork, and the child must know who is still
+ * inside.
  */
 int pier__thread_interrupted(struct pier__life *life);
 

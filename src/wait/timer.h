@@ -7,8 +7,9 @@
 #include <stddef.h>
 
 /*
- * The deadlines of a loop: a heap of timers, the earliest on top. A timer is embedded in what it is for, and
- * lies in the heap at most once. Room is made when a task is made, so setting one cannot fail.
+ * The deadlines of a loop: a heap of timers, the earliest on top. A timer is embedded in what it is
+ * for, and lies in the heap at most once. Room is made when a task is made, so setting one cannot
+ * fail.
  */
 struct pier__timer {
     pier_time at;

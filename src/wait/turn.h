@@ -22,8 +22,9 @@ struct pier__turn {
 };
 
 /*
- * Take the turn, waiting for it until the limit. Returns 0, or -EAGAIN (timeout is 0), -EDEADLK (this very strand has it, in
- * whose hook we are), -ETIME, -ECANCELED, -EINTR; then the turn was not taken. life may be NULL.
+ * Take the turn, waiting for it until the limit. Returns 0, or -EAGAIN (timeout is 0), -EDEADLK
+ * (this very strand has it, in whose hook we are), -ETIME, -ECANCELED, -EINTR; then the turn was
+ * not taken. life may be NULL.
  */
 int pier__turn_take(
     struct pier__turn *turn, struct pier__life *life, int64_t timeout, pier_time deadline);

@@ -8,9 +8,10 @@
 struct pier__loop;
 
 /*
- * A strand as those see it who have to wake it: a thread, which waits in poll(2) beside an eventfd, or a task,
- * parked in its loop. It is waited on by PIER_OP_POLL, which ends when its strand is woken; waking one that does not
- * wait yet ends its next wait. Whoever keeps a waker must see to it that the strand does not end meanwhile.
+ * A strand as those see it who have to wake it: a thread, which waits in poll(2) beside an eventfd,
+ * or a task, parked in its loop. It is waited on by PIER_OP_POLL, which ends when its strand is
+ * woken; waking one that does not wait yet ends its next wait. Whoever keeps a waker must see to it
+ * that the strand does not end meanwhile.
  */
 struct pier__waker {
     struct pier__loop *loop;  /* the task's; NULL: it is a thread */
@@ -20,7 +21,10 @@ struct pier__waker {
     struct pier__waker *next; /* there */
 };
 
-/* The running strand's waker: 0, or a code when the thread can have no eventfd. A forked child has one of its own. */
+/*
+ * The running strand's waker: 0, or a code when the thread can have no eventfd. A forked child has
+ * one of its own.
+ */
 int pier__waker(struct pier__waker **out);
 
 /* Wake the strand, from wherever. */

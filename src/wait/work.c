@@ -94,7 +94,10 @@ static struct pier__work *take(void)
     return work;
 }
 
-/* It has been run. It is touched only if its starter has left, or cannot leave for the lock, which is taken here. */
+/*
+ * It has been run. It is touched only if its starter has left, or cannot leave for the lock, which
+ * is taken here.
+ */
 static void finish(struct pier__work *work)
 {
     pthread_mutex_lock(&pool.lock);
@@ -138,9 +141,9 @@ static void *serve(void *unused)
     (void)pier__seam->thread_name("pier-resolve");
     pthread_mutex_lock(&pool.lock);
     /*
-     * In a forked child, glibc (seen in 2.36) gives new threads the stacks of those that are gone, and with
-     * one the resolver's state of a look-up that was under way: its socket, shared with the
-     * parent, which would take the answer.
+     * In a forked child, glibc (seen in 2.36) gives new threads the stacks of those that are gone,
+     * and with one the resolver's state of a look-up that was under way: its socket, shared with
+     * the parent, which would take the answer.
      */
     if (pool.generation > 0) pier__seam->forget_resolver();
     for (struct pier__work *work; (work = take());) {
@@ -151,7 +154,10 @@ static void *serve(void *unused)
     return NULL;
 }
 
-/* All but those that the thread's own mistakes raise, which the program's crash handler wants to see. */
+/*
+ * All but those that the thread's own mistakes raise, which the program's crash handler wants to
+ * see.
+ */
 static void signals_to_block(sigset_t *out)
 {
     static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
@@ -194,8 +200,10 @@ static int add_thread(void)
     return 0;
 }
 
-/* Queue it, and see that somebody will run it. The lock is held, for the creation of a thread too: so there
- * is never work in the queue that counts on a thread that then cannot be made. */
+/*
+ * Queue it, and see that somebody will run it. The lock is held, for the creation of a thread too:
+ * so there is never work in the queue that counts on a thread that then cannot be made.
+ */
 static int submit(struct pier__work *work)
 {
     if (pool.unusable < 0) return pool.unusable;

@@ -61,18 +61,22 @@ int pier__work_start(struct pier__work *work);
 void pier__work_here(struct pier__work *work);
 
 /*
- * Is it done? When it is, pier__wake() has been called for the strand that started it,
- * which alone may ask. In a forked child this starts it anew; if that fails, it is done without having run.
+ * Is it done? When it is, pier__wake() has been called for the strand that started it, which alone
+ * may ask. In a forked child this starts it anew; if that fails, it is done without having run.
  */
 bool pier__work_done(struct pier__work *work);
 
-/* Give up the starter's half, at any time after the start: work and answer are dropped, now or later. */
+/*
+ * Give up the starter's half, at any time after the start: work and answer are dropped, now or
+ * later.
+ */
 void pier__work_leave(struct pier__work *work);
 
 /*
- * Have it done before the deadline: by the calling thread itself if there is no reason to leave early
- * (no deadline, no interruption hook, no other tasks), else by the pool. Returns 0, and the caller drops it; or -EAGAIN, -ETIME,
- * -EINTR, -ECANCELED (life, which may be NULL, closes), an errno of pier__work_start(), and it is gone.
+ * Have it done before the deadline: by the calling thread itself if there is no reason to leave
+ * early (no deadline, no interruption hook, no other tasks), else by the pool. Returns 0, and the
+ * caller drops it; or -EAGAIN, -ETIME, -EINTR, -ECANCELED (life, which may be NULL, closes), an
+ * errno of pier__work_start(), and it is gone.
  */
 int pier__work_await(struct pier__work *work, struct pier__life *life, pier_time deadline);
 
