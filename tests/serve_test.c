@@ -802,6 +802,9 @@ static void stop_process(pid_t child)
 
 ON_EACH(two_processes_serve_one_listener_and_one_of_them_may_stop)
 {
+#ifdef PIER__TSAN
+    if (harness_in_task()) SKIP("ThreadSanitizer: no threads after a fork beside others");
+#endif
     int listener = pier_create_server("127.0.0.1:0", NULL);
     pier_addr at;
     assert_int_equal(pier_getsockname(listener, &at), 0);

@@ -104,6 +104,14 @@ static int probe(struct io_uring *ring)
     return next_result(ring, &cqe) ? pier__seam->ring_result(cqe.res) : -ENOSYS;
 }
 
+static char rings; /* stands for their memory */
+
+static void close_ring(struct io_uring *ring)
+{
+    pier__switch_unmaps(&rings);
+    pier__seam->ring_close(ring);
+}
+
 static int uring_open(struct pier__loop *loop)
 {
     struct uring *uring = pier__allocate_zeroed(1, sizeof *uring);
@@ -123,6 +131,7 @@ static int uring_open(struct pier__loop *loop)
         pier__seam->release(uring);
         return err;
     }
+    pier__switch_mapped(&rings);
     loop->state = uring;
     loop->fd = ring->ring_fd;
     err = params.features & IORING_FEAT_NODROP && params.features & IORING_FEAT_EXT_ARG
@@ -130,14 +139,14 @@ static int uring_open(struct pier__loop *loop)
               : -ENOSYS;
     if (err == 0) err = watch_wake(loop);
     if (err == 0) return 0;
-    pier__seam->ring_close(ring);
+    close_ring(ring);
     pier__seam->release(uring);
     return err;
 }
 
 static void uring_close(struct pier__loop *loop)
 {
-    pier__seam->ring_close(loop->state);
+    close_ring(loop->state);
     pier__retire_close(loop);
     pier__seam->release(loop->state);
 }

@@ -128,6 +128,26 @@ _Noreturn static inline void pier__switch_last(struct pier__context *from, struc
 }
 
 /*
+ * Memory that is mapped and unmapped behind ThreadSanitizer's back, as liburing does with its
+ * rings: tell it that whose it was before is done with it.
+ */
+static inline void pier__switch_unmaps(void *kind)
+{
+#ifdef PIER__TSAN
+    __tsan_release(kind);
+#endif
+    (void)kind;
+}
+
+static inline void pier__switch_mapped(void *kind)
+{
+#ifdef PIER__TSAN
+    __tsan_acquire(kind);
+#endif
+    (void)kind;
+}
+
+/*
  * The thread's own stack, `own`, is running again, though nobody switched to it: a longjmp(3) left
  * the context that was. What lies on it below the caller belongs to nobody. The caller has no
  * locals that have an address.
