@@ -649,7 +649,7 @@ TEST(a_client_for_whom_there_is_no_thread_is_turned_away_and_counted)
     stop(&server, 1);
     assert_int_equal(join(&server), 0);
     assert_int_equal(server.counts.accepted, 3);
-    assert_true(server.counts.backoffs >= 3);
+    assert_true(server.counts.backoffs >= 2); /* the last one may be cut short by the stop */
     pier__seam = &pier__seam_system;
 }
 

@@ -34,7 +34,7 @@ LOOPS = ["task/", "ring/", "order/", "race/", "retire/"]
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
-    "TSAN_OPTIONS": "second_deadlock_stack=1",
+    "TSAN_OPTIONS": "second_deadlock_stack=1:atexit_sleep_ms=0",
 }
 
 
