@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Fail the Nth call under every test of the suite, and look for what must never happen.
 
-    tools/torture.py              a sample, for each test some N, spread over its calls; fewer in tasks
+    tools/torture.py              a sample, for each test a few of them; fewer in tasks
     tools/torture.py --soak       every N of every test in every world, once and from then on
     tools/torture.py frame/ ...   only tests whose ids begin so
     tools/torture.py task-uring   only this world
@@ -24,9 +24,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import worlds
 
-JOBS = 2 * int(os.environ.get("JOBS") or os.cpu_count())  # most of a test is waiting
-SAMPLE = {"thread": 3, "task-epoll": 1, "task-uring": 1}  # calls of each test that a short run fails
-LIMIT = 10          # seconds until a test with a failing call is stopped
+JOBS = 4 * int(os.environ.get("JOBS") or os.cpu_count())  # most of a test is waiting
+SAMPLE = {"thread": 4, "task-epoll": 1, "task-uring": 1}  # failures that a short run tries on each test
+COUNTED, LIMIT, SOAK_LIMIT = 20, 2, 10  # seconds until a test is stopped: without a failure, with one
 GRACEFUL = {0, 1, 77}
 
 # Tests that make every failure themselves, and those of the pool's inside, which wait for a certain
@@ -39,14 +39,14 @@ def ids(world, prefixes):
             and (not prefixes or name.startswith(tuple(prefixes)))]
 
 
-def attempt(world, name, fault):
+def attempt(world, name, fault, limit):
     """(what went wrong or None, what it printed, was it stopped) for one test with one fault."""
     env = {**os.environ, "PIER_TEST_MODE": world, "PIER_TEST_FAULT": fault}
     with tempfile.TemporaryFile() as said:
         test = subprocess.Popen([worlds.TESTS, name], env=env, stdin=subprocess.DEVNULL, stdout=said,
                                 stderr=subprocess.STDOUT, start_new_session=True)
         try:
-            status = test.wait(LIMIT)
+            status = test.wait(limit)
         except subprocess.TimeoutExpired:
             status = None
         with contextlib.suppress(ProcessLookupError):
@@ -60,21 +60,20 @@ def attempt(world, name, fault):
 
 def faults(world, name, soak):
     """The faults to try under a test: it is run once to count its calls."""
-    wrong, output, _ = attempt(world, name, "0")
+    wrong, output, _ = attempt(world, name, "0", COUNTED)
     counted = re.search(r"^fault: (\d+) calls", output, re.M)
     if wrong or not counted:
         return []
     calls = range(1, int(counted.group(1)) + 1)
-    if not soak and len(calls) > SAMPLE[world]:
-        calls = random.Random(world + name).sample(calls, SAMPLE[world])
-    return [f"{n}{onwards}" for n in calls for onwards in ("", "+")]
+    every = [f"{n}{onwards}" for n in calls for onwards in ("", "+")]
+    return every if soak else random.Random(world + name).sample(every, min(len(every), SAMPLE[world]))
 
 
 def torture(world, name, soak):
     tried = faults(world, name, soak)
     bad, stopped = [], 0
     for fault in tried:
-        wrong, output, waits = attempt(world, name, fault)
+        wrong, output, waits = attempt(world, name, fault, SOAK_LIMIT if soak else LIMIT)
         stopped += waits
         if wrong:
             bad.append(f"{name} with PIER_TEST_MODE={world} PIER_TEST_FAULT={fault}: {wrong}\n{output[-2000:]}")
