@@ -87,7 +87,9 @@ static int take(const struct choice *it, const char *value)
     case TAKES_SIZE: return read_number(value, true, it->out);
     case TAKES_ADDRESS: status = check_address(value); break;
     case TAKES_TEXT:
-    case TAKES_FILE: break;
+    case TAKES_FILE:
+    case TAKES_SERVICE:
+    case TAKES_ERROR: break;
     }
     if (status == DONE) *(const char **)it->out = value;
     return status;

@@ -27,6 +27,8 @@ enum takes {
     TAKES_NOTHING, /* bool */
     TAKES_TEXT,    /* const char * */
     TAKES_FILE,    /* const char *, the name of a file */
+    TAKES_SERVICE, /* const char *, a name of /etc/services, as a rule */
+    TAKES_ERROR,   /* const char *, the name of an error, as a rule */
     TAKES_ADDRESS, /* const char *, an address that can be parsed */
     TAKES_SECONDS, /* double, above 0 */
     TAKES_COUNT,   /* uint64_t, above 0 */
@@ -45,7 +47,8 @@ struct choice {
 
 /* What stands on the command line by itself. */
 struct operand {
-    const char *name; /* "ADDRESS"; "[FILE]" may be left out */
+    const char
+        *name; /* "ADDRESS"; "[FILE]" may be left out; "echo|bulk" are words to choose from */
     enum takes takes;
     const char *what;
 };
@@ -67,6 +70,7 @@ struct verb {
 #define UDP_OR_DATAGRAMS "datagrams: UDP, or those of AF_UNIX"
 #define LINES_HELP \
     "text by lines: CR LF on the wire, LF on stdin and stdout; with -u each line is a datagram"
+#define THIS_HELP       "this text"
 #define HEX_HELP        "show all that comes (<) and goes (>) in hexadecimal"
 #define STATISTICS_HELP "tell on stderr, at the end, how much came and went"
 #define ANY_ADDRESS     "unix:PATH, unix:@NAME or vsock:CID:PORT"
@@ -79,6 +83,8 @@ extern const struct verb *const verbs[]; /* NULL at the end */
 
 extern const struct verb address_verb, connect_verb, echo_verb, explain_verb, get_verb, greet_verb,
     listen_verb, port_verb, proxy_verb, receive_verb, resolve_verb, send_verb;
+
+const struct verb *find_verb(const char *name); /* NULL if there is none */
 
 /* say.c: one line each on stderr, after "pier" and the verb. */
 void say_as(const char *verb);
@@ -98,8 +104,15 @@ struct paint paint_for(int fd);
 /* help.c */
 int help_all(int fd);                 /* on stdout: DONE or FAILED; on stderr: MISUSE */
 int help_verb(const struct verb *it); /* DONE or FAILED */
+extern const char help_example[], help_addresses[], help_status[];
 /* Prose, broken into lines that all begin at `margin`; the first has got there already. */
 void put_prose(FILE *to, int margin, const char *text);
+
+/* man.c: the page of a verb, or with NULL of the command, on stdout. DONE, FAILED or MISUSE. */
+int man(const char *verb);
+
+/* complete.c: what may come as the last of these words. DONE, FAILED or MISUSE. */
+int complete(int count, char **words);
 
 /*
  * arguments.c: DONE with the operands, NULL after the last; MISUSE; or HELPED when it asks for help.

@@ -96,7 +96,7 @@ const struct verb explain_verb = {
         "Python has for it. Numbers are those of the system (111, -111), of getaddrinfo(3) (-2) and "
         "pier's own (-12001); names are ECONNREFUSED, EAI_NONAME, PIER_EPORT; and the sentence "
         "does as well: 'Connection refused'.",
-    .operands = {{"CODE|NAME", TAKES_TEXT, "a number, a name or a sentence"}},
+    .operands = {{"CODE|NAME", TAKES_ERROR, "a number, a name or a sentence"}},
     .numbers = true,
     .run = run,
 };

@@ -118,26 +118,35 @@ int help_verb(const struct verb *it)
         printf("%-*s   ", width, text);
         put_prose(stdout, width + 3, choice->what);
     }
-    printf("%-*s   this text\n", width, "  -h, --help");
+    printf("%-*s   %s\n", width, "  -h, --help", THIS_HELP);
     return finish_output();
 }
+
+const char help_example[] =
+    "pier listen :12345             # in one window\n"
+    "pier connect localhost:12345   # in another: what you type here appears there\n";
+
+const char help_addresses[] =
+    "An address is HOST:PORT, :PORT, [IPV6]:PORT, unix:PATH, unix:@NAME or vsock:CID:PORT.";
+
+const char help_status[] =
+    "The exit status is 0 when all went well, 1 when the network, the peer or a file failed, 2 when "
+    "the command line is wrong.";
 
 int help_all(int fd)
 {
     FILE *to = fd == STDOUT_FILENO ? stdout : stderr;
     struct paint paint = paint_for(fd);
-    put_lines(to, MARGIN,
-        "pier listen :12345             # in one window\n"
-        "pier connect localhost:12345   # in another: what you type here appears there\n",
-        &paint);
+    put_lines(to, MARGIN, help_example, &paint);
     fprintf(to, "\n%susage:%s pier VERB ...\n\n", paint.strong, paint.off);
     for (size_t i = 0; verbs[i] != NULL; i++)
         fprintf(to, "  %s%-9s%s %s\n", paint.strong, verbs[i]->name, paint.off, verbs[i]->summary);
     fputc('\n', to);
-    put_prose(to, 0,
-        "pier VERB --help tells of a verb, pier --version which pier this is and what its tasks wait "
-        "with. An address is HOST:PORT, :PORT, [IPV6]:PORT, unix:PATH, unix:@NAME or "
-        "vsock:CID:PORT. The exit status is 0 when all went well, 1 when the network, the peer or a "
-        "file failed, 2 when the command line is wrong.");
+    char text[1024];
+    snprintf(text, sizeof text,
+        "pier VERB --help tells of a verb, and pier --man VERB prints its man page; pier --version "
+        "tells which pier this is and what its tasks wait with. %s %s",
+        help_addresses, help_status);
+    put_prose(to, 0, text);
     return to == stdout ? finish_output() : MISUSE;
 }

@@ -56,7 +56,7 @@ static int version(void)
     return finish_output();
 }
 
-static const struct verb *find(const char *name)
+const struct verb *find_verb(const char *name)
 {
     for (size_t i = 0; verbs[i] != NULL; i++)
         if (strcmp(verbs[i]->name, name) == 0) return verbs[i];
@@ -65,7 +65,7 @@ static const struct verb *find(const char *name)
 
 static int run(const char *name, int argc, char **argv)
 {
-    const struct verb *it = find(name);
+    const struct verb *it = find_verb(name);
     if (it == NULL) return misuse("there is no verb %s", screen_quote(name));
     say_as(name);
     char *operands[OPERANDS + 1] = {NULL};
@@ -84,6 +84,8 @@ int main(int argc, char **argv)
     const char *word = argv[1];
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return help_all(STDOUT_FILENO);
     if (strcmp(word, "--version") == 0) return version();
+    if (strcmp(word, "--man") == 0 && argc <= 3) return man(argv[2]);
+    if (strcmp(word, "--complete") == 0) return complete(argc - 2, argv + 2);
     if (strcmp(word, "help") == 0) {
         if (argc == 2) return help_all(STDOUT_FILENO);
         char option[] = "--help", *ask[] = {argv[2], option, NULL};

@@ -121,6 +121,6 @@ const struct verb port_verb = {
             "protocol, then its other names. A name also finds those that go on with a hyphen: ftp "
             "and ftp-data. Without an argument, print the whole table. What is not there is a "
             "failure.",
-    .operands = {{"[NAME|NUMBER]", TAKES_TEXT, "http, www, 80"}},
+    .operands = {{"[NAME|NUMBER]", TAKES_SERVICE, "http, www, 80"}},
     .run = run,
 };
