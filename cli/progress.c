@@ -25,12 +25,11 @@ static int columns(void)
 /* "0:07", "1:02:33" */
 static void format_time(char *out, size_t size, double seconds)
 {
-    uint64_t s = seconds < 360000 ? (uint64_t)(seconds + 0.5) : 359999;
+    unsigned s = seconds < 360000 ? (unsigned)(seconds + 0.5) : 359999;
     if (s < 3600)
-        snprintf(out, size, "%ju:%02ju", (uintmax_t)s / 60, (uintmax_t)s % 60);
+        snprintf(out, size, "%u:%02u", s / 60, s % 60);
     else
-        snprintf(out, size, "%ju:%02ju:%02ju", (uintmax_t)s / 3600, (uintmax_t)s / 60 % 60,
-            (uintmax_t)s % 60);
+        snprintf(out, size, "%u:%02u:%02u", s / 3600, s / 60 % 60, s % 60);
 }
 
 /* " 45% [=====>     ] 4.50 MB of 10.0 MB, 1.20 MB/s, 0:05 left" */
