@@ -147,7 +147,7 @@ static void man_all(void)
     put_lines(help_addresses, ".PP\n");
     fputs(".SH VERBS\n", stdout);
     for (size_t i = 0; verbs[i] != NULL; i++) {
-        fputs(".TP\n", stdout);
+        fputs(".TP 11\n", stdout);
         put_font('B', verbs[i]->name);
         putchar('\n');
         put_lines(verbs[i]->summary, "");

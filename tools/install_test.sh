@@ -57,6 +57,25 @@ if grep -rqI "$folder" "$folder/stage"; then
 fi
 [ -n "$(find "$folder/stage" -name libpier.so.0)" ]
 
+step "the command, with its man pages, is completed by each shell from where it lies"
+usr=$folder/stage/usr
+for verb in $("$usr/bin/pier" --complete help '' | cut -f1); do
+    [ -s "$usr/share/man/man1/pier-$verb.1" ] || { echo "there is no pier-$verb.1"; exit 1; }
+done
+MANPATH=$usr/share/man man --warnings pier pier-get >/dev/null
+completed() { # SHELL COMMAND...: prints "listen", perhaps with what it does
+    local shell=$1 said
+    shift
+    if ! command -v "$shell" >/dev/null; then echo "   $shell is not installed"; return; fi
+    said=$(cd "$folder" && PATH=$usr/bin:$PATH "$@" </dev/null)
+    [[ $said == listen* ]] || { echo "$shell completes: $said"; exit 1; }
+}
+completed bash bash --norc -c ". '$usr/share/bash-completion/completions/pier'
+    COMP_LINE='pier li' COMP_POINT=7 COMP_WORDS=(pier li) COMP_CWORD=1; _pier; echo \"\${COMPREPLY[@]}\""
+completed zsh zsh -fc "fpath=('$usr/share/zsh/site-functions' \$fpath); autoload -Uz compinit; compinit -D -u
+    [ \"\$_comps[pier]\" = _pier ] && echo listen"
+completed fish env XDG_DATA_DIRS="$usr/share:/usr/share" HOME="$folder" fish -c "complete -C 'pier li'"
+
 prefix=$folder/prefix
 install_to "$prefix" ""
 lib=$(dirname "$(find "$prefix" -name libpier.a)")
