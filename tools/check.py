@@ -84,6 +84,7 @@ CHECKS = {
     "suite_tsan": suite("tsan"),
     "docs": [["tools/docs.sh"]],
     "install": [["tools/install_test.sh"]],
+    "package": [["tools/package_test.sh"]],
     "run": [["tools/run.sh"]],
 }
 

@@ -15,7 +15,8 @@ packages_of() {
     test) echo libcmocka-dev netbase python3 ncat socat curl strace valgrind gdb \
         libglib2.0-dev libuv1-dev bash zsh fish man-db mandoc ;;
     run) echo nginx-light ;;
-    check) echo g++ clang clang-tidy clang-format libclang-rt-14-dev libunistring-dev python3 ;;
+    check) echo g++ clang clang-tidy clang-format libclang-rt-14-dev libunistring-dev python3 \
+        debhelper dpkg-dev fakeroot man-db ;;
     docs) echo doxygen python3 ;;
     python) echo python3 python3.11-dev libpython3.11-dev libpython3.11-testsuite python3-pip \
         python3-setuptools python3-wheel ;;
