@@ -11,9 +11,9 @@ static void greet(int client, void *unused)
     (void)unused;
     pier_addr peer;
     if (pier_getpeername(client, &peer) < 0)
-        printf("Got connection from somebody who has left\n");
+        tell("Got connection from somebody who has left\n");
     else
-        printf("Got connection from %s\n", pier_addr_text(pier_addr_unmap(peer)).text);
+        tell("Got connection from %s\n", pier_addr_text(pier_addr_unmap(peer)).text);
     pier_sendall(client, "Thank you for connecting", 24, 0);
 }
 
@@ -22,12 +22,11 @@ static int stop(int times) { return pier_stop(listener.s, times > 1 ? 0 : 1); }
 
 static int run(char **operands)
 {
-    setvbuf(stdout, NULL, _IOLBF, 0);
     if (server_open(&listener, operands[0], false) < 0) return fail("%s", pier_error());
     if (on_signals(stop) != DONE) return FAILED;
     pier_addr here;
     pier_getsockname(listener.s, &here);
-    printf("socket is listening on %s\n", pier_addr_text(here).text);
+    tell("socket is listening on %s\n", pier_addr_text(here).text);
     int err = pier_serve(listener.s, greet, NULL, NULL);
     int status = err < 0 ? fail("%s", pier_error()) : DONE;
     server_close(&listener);

@@ -165,7 +165,7 @@ static void serve(int client, void *unused)
     atomic_fetch_add(&count.back, it.back);
     atomic_fetch_add(&count.broken, it.broken && err != -ECANCELED);
     if (!verbose) return;
-    printf("%s: %ju bytes there, %ju back, in %.3f seconds%s%s\n", name.text, (uintmax_t)it.there,
+    tell("%s: %ju bytes there, %ju back, in %.3f seconds%s%s\n", name.text, (uintmax_t)it.there,
         (uintmax_t)it.back, (double)(pier_now() - began) / (double)PIER_SECOND,
         it.broken ? "; broken off: " : "",
         !it.broken ? ""
@@ -177,20 +177,19 @@ static int stop(int times) { return pier_stop(listener.s, times > 1 ? 0 : drain)
 
 static int run(char **operands)
 {
-    setvbuf(stdout, NULL, _IOLBF, 0);
     target_address = operands[1];
     if (server_open(&listener, operands[0], false) < 0) return fail("%s", pier_error());
     if (on_signals(stop) != DONE) return FAILED;
     pier_addr here;
     pier_getsockname(listener.s, &here);
-    printf("socket is listening on %s\n", pier_addr_text(here).text);
+    tell("socket is listening on %s\n", pier_addr_text(here).text);
     pier_serve_counts counts = {0};
     int err = pier_serve(
         listener.s, serve, NULL, &(pier_serve_opts){.max_clients = max_clients, .counts = &counts});
     server_close(&listener);
     if (err < 0) return fail("%s", pier_error());
-    printf("%ju clients, %ju at once at most, %ju bytes there, %ju back; %ju not connected, %ju "
-           "broken, %ju stopped, %ju turned away\n",
+    tell("%ju clients, %ju at once at most, %ju bytes there, %ju back; %ju not connected, %ju "
+         "broken, %ju stopped, %ju turned away\n",
         (uintmax_t)counts.accepted, (uintmax_t)counts.peak, (uintmax_t)count.there,
         (uintmax_t)count.back, (uintmax_t)count.unreached, (uintmax_t)count.broken,
         (uintmax_t)counts.canceled, (uintmax_t)counts.rejected);

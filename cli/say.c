@@ -52,8 +52,23 @@ int misuse(const char *format, ...)
     return MISUSE;
 }
 
+static atomic_int untold; /* why the first line of tell() that was lost could not be written */
+
+void tell(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    flockfile(stdout);
+    int none = 0;
+    if (vprintf(format, arguments) < 0 || fflush(stdout) != 0)
+        atomic_compare_exchange_strong(&untold, &none, errno);
+    funlockfile(stdout);
+    va_end(arguments);
+}
+
 int finish_output(void)
 {
     if (fflush(stdout) == 0 && !ferror(stdout)) return DONE;
-    return fail("standard output: %s", strerror(errno != 0 ? errno : EIO));
+    int err = untold != 0 ? untold : errno;
+    return fail("standard output: %s", strerror(err != 0 ? err : EIO));
 }
