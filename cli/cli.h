@@ -179,6 +179,9 @@ int datagram_socket(const char *address); /* bound to it, or a code */
  * us wants ignored, as nohup does, stay ignored. The third one ends the process. DONE or FAILED.
  */
 int on_signals(int (*stop)(int times));
+/* What has still to be done when a signal or give_up() ends a verb; async-signal-safe. */
+void clean_up_with(void (*function)(void));
+_Noreturn void give_up(int status); /* from any thread */
 
 /* file.c: a file that takes its name only when it is complete. */
 struct file {

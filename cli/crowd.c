@@ -68,7 +68,7 @@ static int hear(int s, char *part)
         if (n <= 0) return (int)n;
         tally_came(&crowd.tally, (size_t)n);
         int err = view_came(crowd.how, part, (size_t)n);
-        if (err != 0) _exit(fail("standard output: %s", strerror(err)));
+        if (err != 0) give_up(fail("standard output: %s", strerror(err)));
     }
 }
 
@@ -106,7 +106,7 @@ static struct member *next_to_send(struct member *after)
 static void send_to_all(const char *part, size_t n)
 {
     int err = view_went(crowd.how, part, n);
-    if (err != 0) _exit(fail("standard output: %s", strerror(err)));
+    if (err != 0) give_up(fail("standard output: %s", strerror(err)));
     for (struct member *it = NULL; (it = next_to_send(it)) != NULL;) {
         ssize_t sent = pier_sendall(it->s, part, n, 0);
         if (sent > 0)
@@ -144,7 +144,7 @@ static void *speak(void *unused)
         poll(&(struct pollfd){.fd = STDIN_FILENO, .events = POLLIN}, 1, -1);
         wait_for_somebody();
         int err = input_read(&input);
-        if (err != 0) _exit(fail("standard input: %s", strerror(err)));
+        if (err != 0) give_up(fail("standard input: %s", strerror(err)));
         while (input_next(&input, crowd.how, part, &length))
             send_to_all(part, length);
     }

@@ -8,34 +8,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Known to the signal handler, so there is one at a time. */
+/* Known to who cleans up, so there is one at a time. */
 static char temporary[PATH_MAX + 16];
 
-/* Ctrl-C and its like leave no temporary behind; then they do what they always do. */
-static void clean_up(int number)
-{
-    unlink(temporary);
-    signal(number, SIG_DFL);
-    raise(number);
-}
-
-static void catch_signals(void)
-{
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXFSZ};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        struct sigaction was;
-        sigaction(numbers[i], NULL, &was);
-        if (was.sa_handler != SIG_DFL) continue; /* ignored by whoever started us */
-        sigaction(numbers[i], &(struct sigaction){.sa_handler = clean_up}, NULL);
-    }
-}
+static void remove_temporary(void) { unlink(temporary); }
 
 /* A temporary beside the file, with the permissions that the file has or would get. */
 static int open_temporary(struct file *it, mode_t mode)
@@ -43,7 +25,7 @@ static int open_temporary(struct file *it, mode_t mode)
     const char *slash = strrchr(it->name, '/');
     int folder = slash == NULL ? 0 : (int)(slash + 1 - it->name);
     snprintf(temporary, sizeof temporary, "%.*s.pier-XXXXXX", folder, it->name);
-    catch_signals();
+    clean_up_with(remove_temporary);
     it->fd = mkostemp(temporary, O_CLOEXEC);
     if (it->fd < 0) return fail("%s: %s", screen_quote(it->name), strerror(errno));
     fchmod(it->fd, mode);

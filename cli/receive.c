@@ -198,15 +198,24 @@ static int receive(struct incoming *it)
         it->s, "the checksum is wrong: the file changed while it was sent, or on its way");
 }
 
-static int run(char **operands)
+static struct incoming it;
+
+/* What has nothing in it is nothing to go on from. */
+static void remove_empty_part(void)
 {
-    static struct incoming it;
+    struct stat file, there;
+    if (fstat(it.fd, &file) == 0 && file.st_size == 0 && stat(it.part, &there) == 0 &&
+        there.st_dev == file.st_dev && there.st_ino == file.st_ino)
+        unlink(it.part);
+}
+
+static int receive_from_one(const char *address)
+{
     struct server listener;
-    if (name_file(&it, operands[1]) != DONE || open_part(&it) != DONE) return FAILED;
-    if (server_open(&listener, operands[0], false) < 0) return fail("%s", pier_error());
+    if (server_open(&listener, address, false) < 0) return fail("%s", pier_error());
     pier_addr here, peer;
     pier_getsockname(listener.s, &here);
-    if (verbose || is_chosen(operands[0])) say("listening on %s", pier_addr_text(here).text);
+    if (verbose || is_chosen(address)) say("listening on %s", pier_addr_text(here).text);
     pier_settimeout(listener.s, idle);
     it.s = pier_accept(listener.s, &peer);
     server_close(&listener);
@@ -215,8 +224,15 @@ static int run(char **operands)
     pier_settimeout(it.s, idle);
     int status = receive(&it);
     pier_close(it.s);
-    struct stat file;
-    if (status != DONE && fstat(it.fd, &file) == 0 && file.st_size == 0) unlink(it.part);
+    return status;
+}
+
+static int run(char **operands)
+{
+    if (name_file(&it, operands[1]) != DONE || open_part(&it) != DONE) return FAILED;
+    clean_up_with(remove_empty_part);
+    int status = receive_from_one(operands[0]);
+    if (status != DONE) remove_empty_part();
     close(it.fd);
     return status;
 }

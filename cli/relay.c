@@ -132,7 +132,7 @@ static bool wait_for_input(void)
 static bool send_part(const char *from, size_t left)
 {
     int err = view_went(flow.how, from, left);
-    if (err != 0) _exit(fail("standard output: %s", strerror(err)));
+    if (err != 0) give_up(fail("standard output: %s", strerror(err)));
     do {
         ssize_t n = pier_send(flow.s, from, left, MSG_DONTWAIT);
         if (n == -EAGAIN) {
@@ -169,7 +169,7 @@ static void *upload(void *unused)
     while (wait_for_input()) {
         int err = input_read(&input);
         /* Not told to the peer as an end: it would take half for the whole. */
-        if (err != 0) _exit(fail("standard input: %s", strerror(err)));
+        if (err != 0) give_up(fail("standard input: %s", strerror(err)));
         if (!send_input(&input)) break;
         if (!input.ended) continue;
         if (!flow.how->datagrams) pier_shutdown(flow.s, SHUT_WR);

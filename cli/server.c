@@ -58,6 +58,13 @@ bool is_chosen(const char *address)
     return family == AF_VSOCK ? port == PIER_ERANGE : port == 0; /* VMADDR_PORT_ANY */
 }
 
+static struct server *ours; /* whose path lies on the disk */
+
+static void forget_ours(void)
+{
+    if (ours != NULL) server_forget(ours);
+}
+
 int server_open(struct server *it, const char *address, bool datagrams)
 {
     *it = (struct server){.s = -1};
@@ -72,6 +79,8 @@ int server_open(struct server *it, const char *address, bool datagrams)
     if (stat(it->path, &file) < 0) it->path[0] = '\0';
     it->device = file.st_dev;
     it->inode = file.st_ino;
+    ours = it;
+    clean_up_with(forget_ours);
     return 0;
 }
 
@@ -83,6 +92,7 @@ void server_forget(struct server *it)
         file.st_ino == it->inode)
         unlink(it->path);
     it->path[0] = '\0';
+    ours = NULL;
 }
 
 void server_close(struct server *it)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Ctrl-C and SIGTERM, for the verbs that serve: a thread waits for them, so that none comes too early
- * or in the middle of something, and whoever is stopped need not know of signals.
+ * or in the middle of something, and whoever is stopped need not know of signals. And what may not
+ * stay behind when a signal ends a verb at once.
  */
 #include "cli.h"
 
@@ -9,6 +10,46 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { CLEANERS = 2 }; /* the most that a verb has */
+
+static void (*cleaners[CLEANERS])(void);
+
+static void clean_up(void)
+{
+    for (size_t i = 0; i < CLEANERS && cleaners[i] != NULL; i++)
+        cleaners[i]();
+}
+
+/* Then the signal does what it always does. */
+static void die(int number)
+{
+    clean_up();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+void clean_up_with(void (*function)(void))
+{
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXFSZ};
+    size_t used = 0;
+    while (cleaners[used] != NULL && cleaners[used] != function)
+        used++;
+    cleaners[used] = function;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        struct sigaction was;
+        sigaction(ends[i], NULL, &was);
+        if (was.sa_handler != SIG_DFL) continue; /* ignored by whoever started us */
+        sigaction(ends[i], &(struct sigaction){.sa_handler = die}, NULL);
+    }
+}
+
+void give_up(int status)
+{
+    clean_up();
+    _exit(status);
+}
 
 static sigset_t numbers;
 static int (*stop_it)(int times);
@@ -17,6 +58,7 @@ static void *wait_for_signals(void *unused)
 {
     for (int times = 1, number; sigwait(&numbers, &number) == 0; times++) {
         if (times > 2) {
+            clean_up();
             signal(number, SIG_DFL);
             raise(number);
             pthread_sigmask(SIG_UNBLOCK, &numbers, NULL);

@@ -386,6 +386,43 @@ class Interrupted(Screen):
             self.assertEqual(program.wait(), 0, program.said)
             self.assertFalse(self.path.exists(), verb)
 
+    def test_a_signal_leaves_no_path_and_no_empty_file(self):
+        for words in (["listen"], ["listen", "-u"], ["listen", "-k"], ["greet"], ["echo", "-u"], ["receive"]):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+                program = self.start(PIER, *words, f"unix:{self.path}",
+                                     *[self.folder / "copy"] * (words == ["receive"]),
+                                     stdin=subprocess.PIPE)
+                wait_until(lambda: self.path.exists(), "it does not listen")
+                time.sleep(0.05)  # until it knows the path itself
+                program.kill(number)
+                self.assertIn(program.wait(), [0, -number])
+                self.assertEqual(os.listdir(self.folder), [], words)
+
+    def test_who_gives_up_leaves_no_path(self):
+        program, s = self.listen_to_many(lambda *words, **own: self.start(
+            PIER, *words, stdout=self.open("/dev/full", "wb"), **own))
+        self.assertEqual(program.wait(), 1)
+        self.assertEqual(program.errors, "pier listen: standard output: No space left on device\n")
+        self.assertEqual(self.run_program(PIER, "receive", "-w", "0.1", f"unix:{self.path}",
+                                          self.folder / "copy")[0], 1)
+        self.assertEqual(self.run_program(PIER, "receive", "unix:/nowhere/s", self.folder / "copy")[0], 1)
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_progress_of_receiving_is_one_line_on_a_terminal(self):
+        source = self.random_file("source", 5_000_000)
+        for options in ([], ["-q"]):
+            receiver = self.on_terminal("receive", "-v", *options, f"unix:{self.path}", self.folder / "copy")
+            receiver.until(b"listening on")
+            self.assertEqual(self.run_program(PIER, "send", source, f"unix:{self.path}")[0], 0)
+            self.assertEqual(receiver.wait(), 0)
+            said = receiver.said.decode().split("\r\n")[1:]
+            self.assertRegex(said.pop(0), "^pier receive: connection from unix:")
+            if options:
+                self.assertEqual(said, [""])
+            else:
+                self.assertRegex(said.pop(0).split("\r")[-1], r"^100% \[=+\] 5\.00 MB of 5\.00 MB, .* left")
+                self.assertEqual(said, [""])
+
     def test_ctrl_c_ends_a_crowd_well(self):
         program = self.on_terminal("listen", "-k", "-v", f"unix:{self.path}")
         program.until(b"listening on")
