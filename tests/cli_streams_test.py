@@ -72,10 +72,11 @@ class Streams(programs.Case):
         """What a client gets that says something, and then ends the program, if that does not end itself."""
         got = b""
         s = self.call(program, self.path)
-        with contextlib.suppress(OSError):
-            if s:
+        if s:
+            with contextlib.suppress(OSError):  # it may have ended, or have answered and left
                 s.sendall(said)
                 s.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):
                 got = read_all(s)
         if end:
             program.kill(end)
