@@ -3,7 +3,8 @@
 """What docs/command.md says of the command: its sessions are run, and its table is compared with --help.
 
 A block marked ```console holds commands after "$ " and what they print; a line "..." stands for any
-lines, and "..." within a line for any text. The commands run in a folder of their own.
+lines, and "..." within a line for any text. The commands run in a folder of their own. The seconds that they give
+a server to start are as long as it needs: until its socket "s", or "where" it is, is there.
 """
 import pathlib
 import re
@@ -21,7 +22,8 @@ class Docs(programs.Case):
             yield [tuple(part.split("\n", 1)) for part in re.split(r"(?m)^\$ ", block)[1:]]
 
     def test_the_sessions_of_the_document_go_as_it_says(self):
-        script = 'PATH="$PIER_FOLDER:$PATH"; trap "kill 0" EXIT; '
+        script = 'PATH="$PIER_FOLDER:$PATH"; trap "kill 0" EXIT; ' \
+            'sleep() { until [ -S s ] || [ -s where ]; do command sleep 0.1; done; command sleep 0.3; }; '
         for session in self.sessions():
             for command, expected in session:
                 done = subprocess.run(
