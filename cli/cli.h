@@ -81,8 +81,8 @@ struct verb {
 /* main.c */
 extern const struct verb *const verbs[]; /* NULL at the end */
 
-extern const struct verb address_verb, connect_verb, echo_verb, explain_verb, get_verb, greet_verb,
-    listen_verb, port_verb, proxy_verb, receive_verb, resolve_verb, send_verb;
+extern const struct verb address_verb, connect_verb, echo_verb, explain_verb, get_verb,
+    greet_verb, listen_verb, port_verb, proxy_verb, receive_verb, resolve_verb, send_verb;
 
 const struct verb *find_verb(const char *name); /* NULL if there is none */
 
@@ -172,6 +172,10 @@ void server_forget(struct server *it); /* its path alone: the socket goes on */
 void server_close(struct server *it);
 bool is_chosen(const char *address);      /* by the system, which then is to be asked */
 int datagram_socket(const char *address); /* bound to it, or a code */
+
+/* aim.c: whom datagrams go to, and a socket that sends to it, or a code. */
+pier_addr aim(const char *address, int family, pier_time deadline);
+int aim_socket(pier_addr to);
 
 /*
  * stop.c: from now on SIGINT and SIGTERM call `stop` with how often they came, in a thread of its

@@ -36,39 +36,22 @@ static int dial(const char *address)
     return s;
 }
 
-/* Whom datagrams go to: ":port" is this host, over IPv4, where a server of both families is, too. */
-static pier_addr resolve(const char *address)
+/* A socket for datagrams to the address; from `source`, if there is one. */
+static int open_datagrams(const char *address)
 {
-    pier_addr to = pier_addr_parse(address, &(pier_parse_opts){.family = family()});
-    if (to.error == 0 && to.pending & PIER_ADDR_ANY) {
-        to.pending &= ~(uint32_t)PIER_ADDR_ANY;
-        to = to.pending & PIER_ADDR_SERVICE ? pier_inet(family() == AF_INET6 ? "::1" : "127.0.0.1",
-                                                  pier_getservbyname(to.service, "udp"))
-                                            : pier_inet("127.0.0.1", pier_addr_port(to));
-    }
-    return to.error < 0 ? to : pier_resolve(to, pier_after(talk.idle));
-}
-
-static int aim(const char *address)
-{
-    pier_addr to = resolve(address);
+    pier_addr to = aim(address, family(), pier_after(talk.idle));
     if (to.error < 0) return fail("%s: %s", screen_quote(address), pier_strerror(to.error)), -1;
-    int s =
-        source != NULL ? datagram_socket(source) : pier_socket(to.sa.any.sa_family, SOCK_DGRAM, 0);
-    int err = s < 0 ? s : 0;
-    /* Without a name of its own nobody could answer it; the system chooses one. */
-    if (err == 0 && source == NULL && to.sa.any.sa_family == AF_UNIX)
-        err = pier_bind(s, pier_unix(""));
-    if (err == 0) err = pier_connect(s, to);
-    if (err == 0) return s;
+    int s = source != NULL ? datagram_socket(source) : aim_socket(to);
+    int err = source != NULL && s >= 0 ? pier_connect(s, to) : 0;
+    if (s >= 0 && err == 0) return s;
     fail("%s", pier_error());
-    pier_close(s);
-    return err;
+    if (s >= 0) pier_close(s);
+    return -1;
 }
 
 static int run(char **operands)
 {
-    int s = talk.datagrams ? aim(operands[0]) : dial(operands[0]);
+    int s = talk.datagrams ? open_datagrams(operands[0]) : dial(operands[0]);
     if (s < 0) return talk.datagrams ? FAILED : fail("%s", pier_error());
     pier_addr peer;
     pier_getpeername(s, &peer);
