@@ -183,6 +183,7 @@ int aim_socket(pier_addr to);
  * us wants ignored, as nohup does, stay ignored. The third one ends the process. DONE or FAILED.
  */
 int on_signals(int (*stop)(int times));
+int signal_that_came(void); /* the last one, or 0 */
 /* What has still to be done when a signal or give_up() ends a verb; async-signal-safe. */
 void clean_up_with(void (*function)(void));
 _Noreturn void give_up(int status); /* from any thread */

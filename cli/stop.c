@@ -53,10 +53,12 @@ void give_up(int status)
 
 static sigset_t numbers;
 static int (*stop_it)(int times);
+static atomic_int last;
 
 static void *wait_for_signals(void *unused)
 {
     for (int times = 1, number; sigwait(&numbers, &number) == 0; times++) {
+        atomic_store(&last, number);
         if (times > 2) {
             clean_up();
             signal(number, SIG_DFL);
@@ -87,3 +89,5 @@ int on_signals(int (*stop)(int times))
     pthread_detach(thread);
     return DONE;
 }
+
+int signal_that_came(void) { return atomic_load(&last); }
