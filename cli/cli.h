@@ -81,7 +81,7 @@ struct verb {
 /* main.c */
 extern const struct verb *const verbs[]; /* NULL at the end */
 
-extern const struct verb address_verb, connect_verb, echo_verb, explain_verb, get_verb,
+extern const struct verb address_verb, bench_verb, connect_verb, echo_verb, explain_verb, get_verb,
     greet_verb, listen_verb, port_verb, proxy_verb, receive_verb, resolve_verb, send_verb;
 
 const struct verb *find_verb(const char *name); /* NULL if there is none */

@@ -17,6 +17,7 @@ const struct verb *const verbs[] = {
     &proxy_verb,
     &send_verb,
     &receive_verb,
+    &bench_verb,
     &port_verb,
     &address_verb,
     &resolve_verb,
