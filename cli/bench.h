@@ -69,7 +69,7 @@ struct bench_summary {
 };
 
 /* bench_message.c: what request `number` sends: its number, and bytes that nobody would guess. */
-int message_begin(uint64_t size); /* DONE or FAILED */
+int message_begin(uint64_t length); /* DONE or FAILED */
 ssize_t message_send(int s, uint64_t number, uint64_t offset, int flags);
 bool message_fits(uint64_t number, uint64_t offset, const char *bytes, size_t length);
 /* An earlier request's, or so short that it may be one. */
@@ -111,11 +111,11 @@ struct pace {
     pier_semaphore due;
 };
 
-int pace_run(void *pace);               /* a task that tells when they are due */
-pier_time pace_next(struct pace *pace); /* waits: when the next one was due, or a code at the end */
+int pace_run(void *pace);             /* a task that tells when they are due */
+pier_time pace_next(struct pace *it); /* waits: when the next one was due, or a code at the end */
 
 /* How many were due before the end, and never begun. */
-uint64_t pace_unsent(const struct pace *pace);
+uint64_t pace_unsent(const struct pace *it);
 
 /* bench_run.c: DONE, or FAILED if it could not begin. */
 int bench_run(const struct bench_settings *how, struct bench_result *out);

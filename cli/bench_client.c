@@ -91,32 +91,42 @@ static int wait_for_either(int s)
     return n < 0 ? (int)n : 0;
 }
 
+struct exchange {
+    uint64_t number, size, sent, came;
+};
+
+/* Sends what can go and reads what is there; -EAGAIN: neither has ended, and both may go on. */
+static ssize_t send_and_receive(struct bench_client *it, struct exchange *now)
+{
+    bool sending = now->sent < now->size;
+    ssize_t went = sending ? message_send(it->s, now->number, now->sent, MSG_DONTWAIT) : -EAGAIN;
+    if (went < 0 && went != -EAGAIN) return went;
+    if (went > 0) now->sent += (uint64_t)went;
+    /* A byte more than is missing would be one too many. */
+    uint64_t most = now->size - now->came + 1;
+    size_t room = most < it->room ? (size_t)most : it->room;
+    ssize_t n = pier_recv(it->s, it->buffer, room, now->sent < now->size ? MSG_DONTWAIT : 0);
+    if (n != -EAGAIN || went > 0) return n;
+    int err = wait_for_either(it->s);
+    return err < 0 ? err : -EAGAIN;
+}
+
 /*
  * Sends a message and reads it back. Both at once: a long one fills what lies between, and a peer
  * that cannot get rid of its beginning would not read on.
  */
 static int exchange(struct bench_target *target, struct bench_client *it)
 {
-    uint64_t size = target->how->size, number = ++target->numbers, sent = 0, came = 0;
-    while (came < size) {
-        ssize_t went = sent < size ? message_send(it->s, number, sent, MSG_DONTWAIT) : -EAGAIN;
-        if (went < 0 && went != -EAGAIN) return fail_with(target, (int)went);
-        if (went > 0) sent += (uint64_t)went;
-        /* A byte more than is missing would be one too many. */
-        uint64_t most = size - came + 1;
-        size_t room = most < it->room ? (size_t)most : it->room;
-        ssize_t n = pier_recv(it->s, it->buffer, room, sent < size ? MSG_DONTWAIT : 0);
-        if (n == -EAGAIN && went > 0) continue;
-        if (n == -EAGAIN) {
-            int err = wait_for_either(it->s);
-            if (err < 0) return fail_with(target, err);
-            continue;
-        }
+    struct exchange now = {.number = ++target->numbers, .size = target->how->size};
+    while (now.came < now.size) {
+        ssize_t n = send_and_receive(it, &now);
+        if (n == -EAGAIN) continue;
         if (n < 0) return fail_with(target, (int)n);
         if (n == 0) return fail_as(target, BENCH_ENDED, "the peer ended the connection");
-        if (came + (uint64_t)n > sent || !message_fits(number, came, it->buffer, (size_t)n))
+        if (now.came + (uint64_t)n > now.sent ||
+            !message_fits(now.number, now.came, it->buffer, (size_t)n))
             return fail_as(target, BENCH_WRONG, "what came back is not what was sent");
-        came += (uint64_t)n;
+        now.came += (uint64_t)n;
     }
     return 0;
 }

@@ -17,8 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 static char program[PATH_MAX];
 
 static bool find_program(void)
@@ -80,7 +78,7 @@ static void put_script(FILE *to, const char *title, const struct bench_summary *
     fprintf(to,
         " noenhanced\n"
         "set logscale x 10\nset xrange [1:]\nset yrange [0:]\nset grid\n"
-        "set key left top\nset xlabel 'requests'\nset ylabel 'latency in ms'\n"
+        "set key left top\nset rmargin 6\nset xlabel 'share of the requests'\nset ylabel 'latency in ms'\n"
         "set xtics ('0 %%%%' 1, '90 %%%%' 10, '99 %%%%' 100, '99.9 %%%%' 1e3, '99.99 %%%%' 1e4, "
         "'99.999 %%%%' 1e5, '99.9999 %%%%' 1e6, '99.99999 %%%%' 1e7)\n");
     put_data(to, "now", now);
