@@ -578,6 +578,104 @@ static int keeps_errors_apart(void *unused)
 
 TEST(each_task_has_an_error_of_its_own) { on_each(keeps_errors_apart); }
 
+/* A failure with a sentence of its own, forgotten by nobody; how it is told must not depend on who made it. */
+static int fails_to_connect(void *out_sentence)
+{
+    int s = pier_socket(AF_INET, SOCK_STREAM, 0);
+    int err = pier_connect(s, scene_nobody());
+    assert_int_equal(err, -ECONNREFUSED);
+    snprintf(out_sentence, 256, "%s", pier_error());
+    assert_int_equal(pier_close(s), 0);
+    return err;
+}
+
+static int returns_a_number(void *out_sentence)
+{
+    (void)fails_to_connect(out_sentence);
+    return -4000;
+}
+
+static void told(const char *sentence)
+{
+    assert_int_equal(pier_error_code(), -ECONNREFUSED);
+    assert_string_equal(pier_error(), sentence);
+    assert_int_equal(pier_close(-ECONNREFUSED), -ECONNREFUSED); /* it is known to be pier's */
+    assert_int_equal(pier_error_code(), -ECONNREFUSED);
+}
+
+static int sleeps_well(void *unused)
+{
+    (void)unused;
+    return pier_sleep(5) == -ECANCELED ? 0 : -EPROTO;
+}
+
+static int group_of(int (*fn)(void *arg), void *arg)
+{
+    pier_group group;
+    assert_int_equal(pier_group_enter(&group), 0);
+    pier_group_spawn(&group, sleeps_well, NULL, NULL);
+    pier_group_spawn(&group, fn, arg, NULL);
+    assert_int_equal(pier_sleep(5), -ECANCELED);
+    return pier_group_leave(&group);
+}
+
+static int enters_and_forgets(void *sentence)
+{
+    pier_group group;
+    assert_int_equal(pier_group_enter(&group), 0);
+    pier_group_spawn(&group, fails_to_connect, sentence, NULL);
+    assert_int_equal(pier_sleep(5), -ECANCELED);
+    return 0;
+}
+
+static int tells_what_others_returned(void *unused)
+{
+    (void)unused;
+    char sentence[256];
+    assert_int_equal(pier_run(fails_to_connect, sentence, NULL), -ECONNREFUSED);
+    told(sentence);
+    assert_int_equal(pier_sleep(-1), -EINVAL);
+    assert_int_equal(pier_to_thread(fails_to_connect, sentence), -ECONNREFUSED);
+    told(sentence);
+    assert_int_equal(group_of(fails_to_connect, sentence), -ECONNREFUSED);
+    told(sentence);
+
+    /* Without a failure that has its code it is the group's own; a run tells nothing. */
+    assert_int_equal(group_of(returns_a_number, sentence), -4000);
+    assert_int_equal(pier_error_code(), -4000);
+    assert_int_equal(pier_run(returns_a_number, sentence, NULL), -4000);
+    assert_int_equal(pier_to_thread(returns_a_number, sentence), -4000);
+    assert_int_equal(pier_error_code(), -4000);
+    pier_task careless = pier_spawn(enters_and_forgets, sentence, NULL);
+    assert_int_equal(pier_join(careless, NULL), 0);
+    assert_int_equal(pier_error_code(), -4000);
+    return 0;
+}
+
+TEST(failure_that_a_call_returns_for_another_strand_keeps_its_sentence)
+{
+    on_each(tells_what_others_returned);
+    char sentence[256];
+    assert_int_equal(pier_run(fails_to_connect, sentence, NULL), -ECONNREFUSED);
+    told(sentence);
+}
+
+TEST(what_a_run_refuses_is_told)
+{
+    assert_int_equal(pier_run(NULL, NULL, NULL), -EINVAL);
+    assert_string_equal(pier_error(), "run tasks: Invalid argument");
+    if (harness_in_task()) return;
+    assert_int_equal(pier_to_thread(NULL, NULL), -EINVAL);
+    assert_string_equal(pier_error(), "call in a thread: Invalid argument");
+    assert_int_equal(
+        pier_run(number_of, NULL, &(pier_run_opts){.stack_size = (size_t)1 << 40}), -EINVAL);
+    assert_string_equal(pier_error(), "run tasks: Invalid argument");
+    assert_int_equal(pier_loop_open(NULL), 0);
+    assert_int_equal(pier_run(number_of, NULL, NULL), -EBUSY);
+    assert_string_equal(pier_error(), "run tasks: Device or resource busy");
+    assert_int_equal(pier_loop_close(PIER_NEVER), 0);
+}
+
 static int forks(void *unused)
 {
     (void)unused;

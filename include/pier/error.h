@@ -150,8 +150,12 @@ PIER_API int pier_errcode(const char *name);
  * would not print are escaped. Returns "no error" when nothing has failed in this thread
  * yet.
  *
- * Ownership: borrowed until this thread's next pier_error(). Threads: each has its own.
- * Python: str(exception).
+ * In a task all this is the task's own, and so is what the two calls below return. What
+ * pier_run(), pier_to_thread() and pier_group_leave() return for another task or thread
+ * they tell as it did.
+ *
+ * Ownership: borrowed until this thread's, or task's, next pier_error(). Threads: each has
+ * its own, and each task. Python: str(exception).
  */
 PIER_API const char *pier_error(void);
 

@@ -85,6 +85,9 @@ typedef struct pier_run_opts {
  * all tasks is written to stderr, and they are cancelled). -EINVAL: `main` is NULL, or the
  * options. -ENOMEM, -EMFILE and what else the kernel says when a loop cannot be made; a
  * backend asked for by name that is denied says why (-EPERM, -ENOSYS). `opts` may be NULL.
+ * For a negative result pier_error() has the sentence: of the failure that `main` returned, as
+ * `main` would have been told it, or of what pier could not do. A number that is no failure of
+ * `main`'s leaves it as it was.
  *
  * While SIGSEGV is at its default, it is handled as long as a loop runs, so that a stack
  * overflow names its task before the program dies of it; see `keep_sigsegv`.
@@ -180,7 +183,8 @@ PIER_API pier_task pier_current(void);
  * Call `fn(arg)` in a thread of a small pool, for what can only block, while other tasks
  * run. Outside a task it is called directly. Returns what it returned; -EAGAIN: too many
  * are waiting for a thread of the pool, -EINVAL: `fn` is NULL; -EMFILE, -ENOMEM. An `fn` that
- * ends that thread, pthread_exit(3), has returned 0.
+ * ends that thread, pthread_exit(3), has returned 0. The failure that `fn` returned, if one of
+ * pier's calls there failed with that code, is then the caller's for pier_error().
  *
  * Cancel: it cannot be left, for `fn` uses what belongs to the caller; the cancel is
  * noticed by the next call. Threads: any. Python: asyncio.to_thread.
@@ -267,7 +271,8 @@ PIER_API int pier_group_cancel(pier_group *group);
 
 /**
  * Wait until all tasks of the group have ended, and leave it. Returns 0, or the first error
- * of one of them; -EINVAL: not this task's innermost group.
+ * of one of them, with the sentence for pier_error() that this task had; -EINVAL: not this
+ * task's innermost group.
  *
  * Cancel: the tasks are cancelled, waited for all the same, and then -ECANCELED is
  * returned. Threads: the task that entered it. Python: leaving asyncio.TaskGroup.

@@ -28,6 +28,8 @@
 struct pier__record {
     struct pier__failure last;
     char sentence[SENTENCE];
+    struct pier__record *next; /* of those that are kept, */
+    const void *which;         /* and of whom it is */
 };
 
 /* For strands that could not get memory for their own: their words may mix, no more. */
@@ -79,6 +81,13 @@ void pier__failure_forget(struct pier__strand *strand)
 
 struct pier__failure *pier__failure(void) { return &here()->last; }
 
+/* From now on a handle with this code is known to come from pier. */
+static void note_returned(int64_t code)
+{
+    if (code < 0 && code > -256)
+        pier__strand()->returned[-code / 64] |= UINT64_C(1) << (-code % 64);
+}
+
 struct pier__failure *pier__failure_begin(const char *verb, int64_t code)
 {
     struct pier__failure *f = pier__failure();
@@ -91,9 +100,48 @@ struct pier__failure *pier__failure_begin(const char *verb, int64_t code)
     f->local.length = f->peer.length = 0;
     f->target[0] = '\0';
     f->attempt_count = 0;
-    if (code < 0 && code > -256)
-        pier__strand()->returned[-code / 64] |= UINT64_C(1) << (-code % 64);
+    note_returned(code);
     return f;
+}
+
+void pier__failure_keep(
+    struct pier__record **kept, const struct pier__strand *from, int64_t code, const void *which)
+{
+    if (code >= 0 || !from->failed || from->failed->last.code != code) return;
+    struct pier__record *record = pier__seam->allocate(NULL, sizeof *record);
+    if (!record) return;
+    record->last = from->failed->last;
+    record->which = which;
+    record->next = *kept;
+    *kept = record;
+}
+
+bool pier__failure_tell(struct pier__record **kept, const void *which)
+{
+    struct pier__record **link = kept;
+    while (*link && (*link)->which != which) {
+        link = &(*link)->next;
+    }
+    struct pier__record *record = *link;
+    if (!record) return false;
+    *pier__failure() = record->last;
+    note_returned(record->last.code);
+    *link = record->next;
+    pier__seam->release(record);
+    return true;
+}
+
+void pier__failure_drop(struct pier__record **kept, const void *which)
+{
+    for (struct pier__record **link = kept; *link;) {
+        struct pier__record *record = *link;
+        if (which && record->which != which) {
+            link = &record->next;
+            continue;
+        }
+        *link = record->next;
+        pier__seam->release(record);
+    }
 }
 
 int64_t pier__failed(const char *verb, const char *target, int64_t code)

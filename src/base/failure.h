@@ -66,4 +66,20 @@ struct pier__failure *pier__failure(void);
 struct pier__strand;
 void pier__failure_forget(struct pier__strand *strand);
 
+/*
+ * Failures of other strands that this one returns as its own result, kept until they are told; NULL: none. `which` says of
+ * whom each is.
+ */
+struct pier__record;
+
+/* Keep a copy of a strand's last failure, if it has this code (and there is memory for it). */
+void pier__failure_keep(
+    struct pier__record **kept, const struct pier__strand *from, int64_t code, const void *which);
+
+/* It becomes the last failure of the strand that is running, and is kept no more. False: there is none. */
+bool pier__failure_tell(struct pier__record **kept, const void *which);
+
+/* Nobody will ask for it; `which` NULL: for any of them. */
+void pier__failure_drop(struct pier__record **kept, const void *which);
+
 #endif

@@ -34,6 +34,7 @@ void pier__group_lost(struct pier__task *task, int result)
     group->running--;
     if (result < 0 && result != -ECANCELED && group->error == 0) {
         group->error = result;
+        pier__failure_keep(&g->owner->kept, &task->strand, result, group);
         cancel_all(group, task->loop);
         if (!g->leaving.first) { /* it is still busy in the group */
             g->ended_owner = g->owner->cancel == 0;
@@ -60,6 +61,7 @@ static int enter(pier_group *group)
     if (is_entered(self, group)) return -EINVAL;
     *group = (pier_group){.birth = self->birth, .outer = self->entered};
     *inside(group) = (struct group){.owner = self};
+    pier__failure_drop(&self->kept, group); /* of one that lay there and was never left */
     self->entered = group;
     return 0;
 }
@@ -110,10 +112,18 @@ static int leave(pier_group *group)
     return group->error < 0 ? group->error : canceled;
 }
 
+/* Of the task whose error it is, if that knows; else of the leaving. */
+static int tell(const pier_group *group, int err)
+{
+    struct pier__task *self = pier__task_here();
+    if (err < 0 && self && pier__failure_tell(&self->kept, group)) return err;
+    return (int)pier__failed("leave a group", NULL, err);
+}
+
 int pier_group_leave(pier_group *group)
 {
     pier_time began = pier__trace_begin();
     int err = leave(group);
     if (PIER_UNLIKELY(began)) pier__trace_end(began, -1, err, "group_leave()");
-    return (int)pier__failed("leave a group", NULL, err);
+    return tell(group, err);
 }

@@ -4,10 +4,20 @@
  * that runs.
  */
 #include "base/bits.h"
+#include "base/failure.h"
 #include "base/trace.h"
 #include "wait/loop.h"
 
 #include <errno.h>
+
+/* What a run could not do. What its main task returned is told as that told it, if it did. */
+static int failed(int err) { return (int)pier__failed("run tasks", NULL, err); }
+
+static int result_of(struct pier__run *run)
+{
+    (void)pier__failure_tell(&run->kept, run);
+    return run->result;
+}
 
 static int run_until_ended(struct pier__loop *loop, pier_time deadline)
 {
@@ -18,7 +28,9 @@ static int run_until_ended(struct pier__loop *loop, pier_time deadline)
         if (result == 0) result = err;
         pier__loop_give_up(loop);
     }
-    return result < 0 ? result : loop->root.result;
+    if (result == 0) return result_of(&loop->root);
+    pier__failure_drop(&loop->root.kept, NULL);
+    return failed(result);
 }
 
 static int run_main(
@@ -28,14 +40,14 @@ static int run_main(
         .name = opts->name ? opts->name : "main", .stack_size = opts->stack_size, .detached = true};
     const struct pier__home home = {.loop = loop, .run = &loop->root};
     int err = pier__spawn(&home, fn, arg, &how, &loop->root.main);
-    return err < 0 ? err : pier__loop_run(loop, run_until_ended, PIER_NEVER);
+    return err < 0 ? failed(err) : pier__loop_run(loop, run_until_ended, PIER_NEVER);
 }
 
 static int run_thread(int (*fn)(void *), void *arg, const pier_run_opts *opts)
 {
     struct pier__loop *loop;
     int result = pier__loop_open(opts, /* driven= */ false, &loop);
-    if (result < 0) return result;
+    if (result < 0) return failed(result);
     result = run_main(loop, fn, arg, opts);
     pier__loop_close(loop);
     return result;
@@ -52,7 +64,7 @@ static int run_child(
         .name = opts->name, .stack_size = opts->stack_size, .detached = true};
     const struct pier__home home = {.loop = self->loop, .run = &run};
     int err = pier__spawn(&home, fn, arg, &how, &run.main);
-    if (err < 0) return err;
+    if (err < 0) return failed(err);
     while (run.live > 0) {
         int code = pier__task_called_off(self);
         if (code < 0) {
@@ -64,7 +76,7 @@ static int run_child(
         pier__task_park(self, "a run of tasks", PIER_NEVER);
         self->local = self->shielded = false;
     }
-    return run.result;
+    return result_of(&run);
 }
 
 int pier__run_here(int (*fn)(void *arg), void *arg, const pier_run_opts *opts)
@@ -72,9 +84,9 @@ int pier__run_here(int (*fn)(void *arg), void *arg, const pier_run_opts *opts)
     static const pier_run_opts defaults = {0};
     struct pier__task *self = pier__task_here();
     if (!opts) opts = &defaults;
-    if (!fn || !pier__is_zero(opts->reserved, sizeof opts->reserved)) return -EINVAL;
+    if (!fn || !pier__is_zero(opts->reserved, sizeof opts->reserved)) return failed(-EINVAL);
     if (self) return run_child(self, fn, arg, opts);
-    if (pier__loop_here) return -EBUSY; /* from the hook, on the loop's own stack */
+    if (pier__loop_here) return failed(-EBUSY); /* from the hook, on the loop's own stack */
     return run_thread(fn, arg, opts);
 }
 

@@ -288,6 +288,7 @@ void pier__task_reap(struct pier__task *task)
     if (task == run->main) {
         run->result = task->result;
         run->main = NULL;
+        pier__failure_keep(&run->kept, &task->strand, task->result, run);
     }
     if (--run->live == 0 && run->waiter) pier__task_ready(run->waiter);
     *task->link = task->next;
@@ -295,6 +296,7 @@ void pier__task_reap(struct pier__task *task)
     loop->task_count--;
     if (atomic_load(&task->waker.queued)) pier__loop_drain(loop);
     pier__failure_forget(&task->strand);
+    pier__failure_drop(&task->kept, NULL);
     pier__context_done(&task->context);
     struct pier__stack stack = task->stack; /* the task lies on it */
     pier__stack_give(&loop->stacks, &stack);

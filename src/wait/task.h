@@ -35,6 +35,7 @@ struct pier__run {
     int result;                /* of the main task */
     struct pier__task *main;   /* NULL: it has ended */
     struct pier__task *waiter; /* of a run inside a loop: who waits for it */
+    struct pier__record *kept; /* the main task's last failure, if that is its result */
 };
 
 struct pier__task {
@@ -60,6 +61,7 @@ struct pier__task {
     pier_group *entered;       /* the innermost group that it has entered */
     pier_group *group;         /* the one that it was spawned into, or NULL, */
     uint64_t group_owner;      /* and the birth of the task that entered that */
+    struct pier__record *kept; /* of the tasks whose error ended a group that it has entered */
     struct pier__run *run;
     void (*ended)(void *arg);       /* called by the loop when it has; or NULL */
     struct pier__line joiners;      /* each gets the result */
