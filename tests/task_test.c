@@ -444,6 +444,133 @@ static int cancels_the_leaver(void *unused)
 
 TEST(cancel_of_who_leaves_a_group_ends_the_group) { on_each(cancels_the_leaver); }
 
+/* A group that fails, and a task of it that is in no hurry to end. */
+struct failing_group {
+    bool early;         /* it is left at once, not when it has failed */
+    pier_event ending;  /* the task has noticed its cancel, */
+    pier_event may_end; /* and ends when it may */
+    int next[2];        /* how the next two waits of who left end */
+};
+
+static int ends_slowly(void *arg)
+{
+    struct failing_group *f = arg;
+    assert_int_equal(pier_sleep(1000), -ECANCELED);
+    assert_int_equal(pier_event_set(&f->ending), 0);
+    while (pier_event_wait(&f->may_end, PIER_NEVER) == -ECANCELED) {
+    }
+    return 0;
+}
+
+static int leaves_a_failed_group(void *arg)
+{
+    struct failing_group *f = arg;
+    pier_group group;
+    assert_int_equal(pier_group_enter(&group), 0);
+    pier_group_spawn(&group, ends_slowly, f, NULL);
+    pier_group_spawn(&group, fails_soon, NULL, NULL);
+    if (!f->early) assert_int_equal(pier_sleep(1000), -ECANCELED);
+    int err = pier_group_leave(&group);
+    f->next[0] = pier_sleep(0.001);
+    f->next[1] = pier_sleep(0.001);
+    return err;
+}
+
+static void fail_and_cancel(struct failing_group *f, bool cancel)
+{
+    int result = 0;
+    pier_task task = pier_spawn(leaves_a_failed_group, f, NULL);
+    assert_int_equal(pier_event_wait(&f->ending, PIER_NEVER), 0);
+    assert_int_equal(pier_sleep(0.001), 0); /* now it is leaving, at all events */
+    if (cancel) assert_int_equal(pier_cancel(task), 0);
+    assert_int_equal(pier_event_set(&f->may_end), 0);
+    assert_int_equal(pier_join(task, &result), 0);
+    assert_int_equal(result, -ENOENT);
+    assert_int_equal(f->next[0], cancel ? -ECANCELED : 0);
+    assert_int_equal(f->next[1], 0);
+}
+
+static int sets_later(void *event)
+{
+    assert_int_equal(pier_sleep(0.02), 0);
+    return pier_event_set(event);
+}
+
+/* A scope around it that expires is told by the scope: it must not come back as a cancel. */
+static void fail_and_expire(void)
+{
+    struct failing_group f = {.early = true};
+    pier_scope scope;
+    pier_group group;
+    pier_task later = pier_spawn(sets_later, &f.may_end, NULL);
+    assert_int_equal(pier_scope_enter(&scope, pier_after(0.01)), 0);
+    assert_int_equal(pier_group_enter(&group), 0);
+    pier_group_spawn(&group, ends_slowly, &f, NULL);
+    pier_group_spawn(&group, fails_soon, NULL, NULL);
+    assert_int_equal(pier_group_leave(&group), -ENOENT);
+    assert_int_equal(pier_scope_leave(&scope), -ETIME);
+    assert_int_equal(pier_join(later, NULL), 0);
+}
+
+static int cancels_the_failed(void *unused)
+{
+    (void)unused;
+    for (int way = 0; way <= 3; way++) {
+        struct failing_group f = {.early = way & 1};
+        fail_and_cancel(&f, way & 2);
+    }
+    fail_and_expire();
+    return 0;
+}
+
+TEST(cancel_of_who_leaves_a_failed_group_ends_its_next_wait) { on_each(cancels_the_failed); }
+
+struct fails_with {
+    pier_task owner;
+    bool before, after; /* whether the owner is cancelled besides */
+};
+
+static int cancels_and_fails(void *arg)
+{
+    const struct fails_with *f = arg;
+    if (f->before) assert_int_equal(pier_cancel(f->owner), 0);
+    return -ENOENT;
+}
+
+static int cancels_after(void *arg)
+{
+    const struct fails_with *f = arg;
+    return f->after ? pier_cancel(f->owner) : 0;
+}
+
+static int enters_for_one_that_fails(void *arg)
+{
+    struct fails_with *f = arg;
+    pier_group group;
+    f->owner = pier_current();
+    assert_int_equal(pier_group_enter(&group), 0);
+    pier_group_spawn(&group, cancels_and_fails, f, NULL);
+    pier_spawn(cancels_after, f, &(pier_spawn_opts){.detached = true});
+    assert_int_equal(pier_yield(), 0); /* the task has failed, which is noticed by the next wait */
+    assert_int_equal(pier_group_leave(&group), -ENOENT);
+    return pier_sleep(0.001);
+}
+
+static int cancels_before_it_is_noticed(void *unused)
+{
+    (void)unused;
+    for (int cancels = 0; cancels <= 3; cancels++) {
+        struct fails_with f = {.before = cancels & 1, .after = cancels & 2};
+        int result = 1;
+        pier_task task = pier_spawn(enters_for_one_that_fails, &f, NULL);
+        assert_int_equal(pier_join(task, &result), 0);
+        assert_int_equal(result, cancels ? -ECANCELED : 0);
+    }
+    return 0;
+}
+
+TEST(cancel_that_a_failing_group_overtakes_is_not_lost) { on_each(cancels_before_it_is_noticed); }
+
 /* Whole loops. */
 
 static int joins_the_other(void *arg) { return pier_join(*(pier_task *)arg, NULL); }

@@ -275,7 +275,8 @@ PIER_API int pier_group_cancel(pier_group *group);
  * task's innermost group.
  *
  * Cancel: the tasks are cancelled, waited for all the same, and then -ECANCELED is
- * returned. Threads: the task that entered it. Python: leaving asyncio.TaskGroup.
+ * returned; if one of them has failed it is that error, and the next call that may wait
+ * returns -ECANCELED. Threads: the task that entered it. Python: leaving asyncio.TaskGroup.
  */
 PIER_API int pier_group_leave(pier_group *group);
 

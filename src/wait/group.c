@@ -13,7 +13,6 @@
 struct group {
     struct pier__task *owner;  /* who entered it */
     struct pier__line leaving; /* it, while it waits for the end */
-    bool ended_owner;          /* an error has cancelled the owner */
 };
 _Static_assert(sizeof(struct group) <= sizeof((pier_group *)0)->hidden, "room in the header");
 
@@ -36,9 +35,9 @@ void pier__group_lost(struct pier__task *task, int result)
         group->error = result;
         pier__failure_keep(&g->owner->kept, &task->strand, result, group);
         cancel_all(group, task->loop);
-        if (!g->leaving.first) { /* it is still busy in the group */
-            g->ended_owner = g->owner->cancel == 0;
+        if (!g->leaving.first && g->owner->cancel == 0) { /* it is still busy in the group */
             pier__task_cancel(g->owner, -ECANCELED);
+            g->owner->cancel_by = group;
         }
     }
     if (group->running == 0) (void)pier__line_call(&g->leaving, 0);
@@ -81,12 +80,13 @@ int pier_group_cancel(pier_group *group)
 
 /*
  * Wait for all of them; a cancel, or a scope that expires, is passed on to them once and told at
- * the end.
+ * the end. An error goes first: then a cancel is for the next wait.
  */
 static int wait_for_all(pier_group *group, struct pier__task *self)
 {
     const struct pier__standing how = {.deadline = PIER_NEVER, .doing = "a group of tasks"};
     int canceled = 0;
+    unsigned cancels = self->cancels;
     while (group->running > 0) {
         struct pier__place place;
         self->shielded = canceled < 0;
@@ -96,7 +96,9 @@ static int wait_for_all(pier_group *group, struct pier__task *self)
         canceled = code;
         cancel_all(group, self->loop);
     }
-    return canceled;
+    if (group->error == 0) return canceled;
+    if (self->cancels != cancels) self->cancel = canceled;
+    return group->error;
 }
 
 static int leave(pier_group *group)
@@ -104,12 +106,14 @@ static int leave(pier_group *group)
     struct pier__task *self = pier__task_here();
     if (!self) return PIER_ENOTASK;
     if (!group || self->entered != group) return -EINVAL;
-    int canceled = wait_for_all(group, self);
+    if (self->cancel_by == group) { /* the group's own cancel is over with it, noticed or not */
+        self->cancel = 0;
+        self->cancel_by = NULL;
+    }
+    int err = wait_for_all(group, self);
     self->entered = group->outer;
     group->birth = 0;
-    /* The cancel that was the group's own is over with it, noticed or not. */
-    if (inside(group)->ended_owner && self->cancel) self->cancel = 0;
-    return group->error < 0 ? group->error : canceled;
+    return err;
 }
 
 /* Of the task whose error it is, if that knows; else of the leaving. */

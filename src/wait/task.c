@@ -92,6 +92,7 @@ int pier__task_take_off(struct pier__task *task, int code)
 {
     if (task->cancel) {
         task->cancel = 0;
+        task->cancels++;
         return code;
     }
     pier_time now = pier__seam->now();
@@ -305,6 +306,7 @@ void pier__task_reap(struct pier__task *task)
 void pier__task_cancel(struct pier__task *task, int code)
 {
     task->cancel = code;
+    task->cancel_by = NULL;
     if (!task->shielded) pier__task_ready(task);
 }
 

@@ -55,13 +55,15 @@ struct pier__task {
     int (*fn)(void *arg);
     void *arg;
     int result;
-    int cancel;                /* what its next wait is to return: -ECANCELED, -EINTR; 0: nothing */
-    pier_time scopes_deadline; /* the earliest of its scopes */
-    pier_scope *scope;         /* the innermost */
-    pier_group *entered;       /* the innermost group that it has entered */
-    pier_group *group;         /* the one that it was spawned into, or NULL, */
-    uint64_t group_owner;      /* and the birth of the task that entered that */
-    struct pier__record *kept; /* of the tasks whose error ended a group that it has entered */
+    int cancel; /* what its next wait is to return: -ECANCELED, -EINTR; 0: nothing */
+    const pier_group *cancel_by; /* of which group that is the doing; NULL: of somebody else */
+    unsigned cancels;            /* so many were delivered */
+    pier_time scopes_deadline;   /* the earliest of its scopes */
+    pier_scope *scope;           /* the innermost */
+    pier_group *entered;         /* the innermost group that it has entered */
+    pier_group *group;           /* the one that it was spawned into, or NULL, */
+    uint64_t group_owner;        /* and the birth of the task that entered that */
+    struct pier__record *kept;   /* of the tasks whose error ended a group that it has entered */
     struct pier__run *run;
     void (*ended)(void *arg);       /* called by the loop when it has; or NULL */
     struct pier__line joiners;      /* each gets the result */
