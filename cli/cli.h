@@ -82,7 +82,8 @@ struct verb {
 extern const struct verb *const verbs[]; /* NULL at the end */
 
 extern const struct verb address_verb, bench_verb, connect_verb, echo_verb, explain_verb, get_verb,
-    greet_verb, listen_verb, port_verb, proxy_verb, receive_verb, resolve_verb, send_verb;
+    greet_verb, listen_verb, port_verb, proxy_verb, receive_verb, resolve_verb, send_verb,
+    sockets_verb;
 
 const struct verb *find_verb(const char *name); /* NULL if there is none */
 
@@ -298,6 +299,51 @@ void progress_end(struct progress *it, uint64_t done);
 /* transfer.c: a line of the other end of a transfer, without its end. DONE or FAILED. */
 enum { TRANSFER_LINE = 512, TRANSFER_DIGITS = 19 };
 int transfer_line(int s, char out[TRANSFER_LINE]);
+
+/* diag.c: the sockets of this network namespace. */
+enum diag_kind { DIAG_TCP, DIAG_UDP, DIAG_UNIX, DIAG_KINDS };
+
+struct diag_end {
+    unsigned char host[16]; /* IPv4 is mapped into IPv6 */
+    int port;               /* 0: none */
+    unsigned interface;     /* 0: any */
+};
+
+struct diag_row {
+    enum diag_kind kind;
+    int type; /* SOCK_STREAM, ... of DIAG_UNIX */
+    unsigned state;
+    bool both;                 /* it takes IPv4 as well */
+    uint32_t received, unsent; /* bytes; who listens: clients that wait, and the most that may */
+    uint32_t inode, peer_inode;
+    struct diag_end local, peer;
+    char *name;                /* of DIAG_UNIX, as an address; NULL: it has none */
+    struct diag_row *peer_row; /* the same by find_owners(); valid until rows move */
+    char *owners;              /* "nginx[812],nginx[813]"; NULL: nobody that we see */
+    long last_owner;
+    unsigned owner_count; /* `owners` has the first of them */
+    bool wanted;          /* held by the process that was asked for */
+};
+
+/* Zeroed at first. */
+struct diag {
+    struct diag_row *rows;
+    size_t count, room;
+    bool unsteady; /* sockets came and went all the time: some may be missing */
+    bool denied;   /* some processes do not let us see */
+};
+
+int diag_read(struct diag *to, enum diag_kind kind, bool all); /* appends; 0 or a code */
+void diag_free(struct diag *it);
+bool diag_is_waiting(const struct diag_row *it); /* for clients, or for anybody's datagrams */
+const char *diag_state(const struct diag_row *it);
+bool diag_is_inet4(const struct diag_end *it);
+void diag_set_inet4(struct diag_end *it, const void *host);
+
+enum { OWNERS_NAMED = 6 }; /* of a server's hundred workers there is only the number */
+
+/* owners.c: fills in who holds them; `wanted` is a process by name or number, or NULL. 0 or a code. */
+int find_owners(struct diag *of, const char *wanted);
 
 /*
  * relay.c: stdin to the socket and the socket to stdout, until both have ended, or nothing has

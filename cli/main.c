@@ -22,6 +22,7 @@ const struct verb *const verbs[] = {
     &address_verb,
     &resolve_verb,
     &explain_verb,
+    &sockets_verb,
     NULL,
 };
 

@@ -12,8 +12,8 @@ set -euo pipefail
 packages_of() {
     case "$1" in
     build) echo gcc libc6-dev cmake ninja-build pkg-config libidn2-dev liburing-dev libjansson-dev ;;
-    test) echo libcmocka-dev netbase python3 ncat socat curl strace valgrind gdb \
-        libglib2.0-dev libuv1-dev bash zsh fish man-db mandoc gnuplot-nox ;;
+    test) echo libcmocka-dev netbase python3 ncat socat curl strace iproute2 valgrind \
+        gdb libglib2.0-dev libuv1-dev bash zsh fish man-db mandoc gnuplot-nox ;;
     run) echo nginx-light ;;
     check) echo g++ clang clang-tidy clang-format libclang-rt-14-dev libunistring-dev python3 \
         debhelper dpkg-dev fakeroot man-db ;;
