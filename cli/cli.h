@@ -178,6 +178,18 @@ int datagram_socket(const char *address); /* bound to it, or a code */
 pier_addr aim(const char *address, int family, pier_time deadline);
 int aim_socket(pier_addr to);
 
+/* What a verb that serves still needs, once all is open. */
+struct freedom {
+    const struct server *listener; /* its path goes at the end */
+    const char *file;              /* gets its name at the end; NULL: none */
+    const char *target;            /* an address to connect to, again and again; NULL: none */
+    bool datagrams;                /* they are answered, wherever they come from */
+    bool verbose;                  /* a line on stderr says what holds */
+};
+
+/* confine.c: gives up the rest, as far as the kernel can. Before there are threads. */
+void confine(const struct freedom *it);
+
 /*
  * stop.c: from now on SIGINT and SIGTERM call `stop` with how often they came, in a thread of its
  * own, again while it answers -ESRCH (nobody is there to be stopped yet). Those that whoever started

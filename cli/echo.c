@@ -105,6 +105,7 @@ static int serve_datagrams(void)
 static int run(char **operands)
 {
     if (server_open(&listener, operands[0], datagrams) < 0) return fail("%s", pier_error());
+    confine(&(struct freedom){.listener = &listener, .datagrams = datagrams, .verbose = verbose});
     if (on_signals(datagrams ? stop_datagrams : stop) != DONE) return FAILED;
     pier_addr here;
     pier_getsockname(listener.s, &here);

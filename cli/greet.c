@@ -23,6 +23,7 @@ static int stop(int times) { return pier_stop(listener.s, times > 1 ? 0 : 1); }
 static int run(char **operands)
 {
     if (server_open(&listener, operands[0], false) < 0) return fail("%s", pier_error());
+    confine(&(struct freedom){.listener = &listener});
     if (on_signals(stop) != DONE) return FAILED;
     pier_addr here;
     pier_getsockname(listener.s, &here);

@@ -28,6 +28,7 @@ static int serve_one(struct server *listener)
     pier_settimeout(listener->s, talk.idle);
     int s = pier_accept(listener->s, &peer);
     server_close(listener);
+    confine(&(struct freedom){.listener = listener}); /* its path is gone */
     if (s < 0) return fail("%s", pier_error());
     if (talk.verbose) say("connection from %s", pier_addr_text(pier_addr_unmap(peer)).text);
     return relay(s, &talk);
@@ -64,6 +65,8 @@ static int run(char **operands)
     pier_addr here;
     pier_getsockname(listener.s, &here);
     if (talk.verbose || is_chosen(operands[0])) say("listening on %s", pier_addr_text(here).text);
+    confine(&(struct freedom){
+        .listener = &listener, .datagrams = talk.datagrams, .verbose = talk.verbose});
     if (talk.datagrams) return serve_datagrams(&listener);
     if (!talk.many) return serve_one(&listener);
     int status = serve_crowd(&listener, &talk, max_clients);

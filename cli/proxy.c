@@ -16,7 +16,7 @@
 
 enum { PART = 65536 };
 
-static bool verbose;
+static bool verbose, unconfined;
 static uint64_t max_clients = 1024;
 static double idle = INFINITY, drain = 1, patience = 10;
 
@@ -29,6 +29,8 @@ static const struct choice choices[] = {
     {'w', "wait", TAKES_SECONDS, "SECONDS", "leave a client when nothing moves for so long", &idle},
     {'d', "drain", TAKES_SECONDS, "SECONDS",
         "how long clients may go on after Ctrl-C or SIGTERM; 1", &drain},
+    {0, "unconfined", TAKES_NOTHING, NULL,
+        "keep every right, for a resolver that needs files and ports of its own", &unconfined},
     {0},
 };
 
@@ -179,6 +181,9 @@ static int run(char **operands)
 {
     target_address = operands[1];
     if (server_open(&listener, operands[0], false) < 0) return fail("%s", pier_error());
+    if (!unconfined)
+        confine(
+            &(struct freedom){.listener = &listener, .target = target_address, .verbose = verbose});
     if (on_signals(stop) != DONE) return FAILED;
     pier_addr here;
     pier_getsockname(listener.s, &here);

@@ -216,9 +216,11 @@ static int receive_from_one(const char *address)
     pier_addr here, peer;
     pier_getsockname(listener.s, &here);
     if (verbose || is_chosen(address)) say("listening on %s", pier_addr_text(here).text);
+    confine(&(struct freedom){.listener = &listener, .file = it.name, .verbose = verbose});
     pier_settimeout(listener.s, idle);
     it.s = pier_accept(listener.s, &peer);
     server_close(&listener);
+    confine(&(struct freedom){.listener = &listener, .file = it.name}); /* its path is gone */
     if (it.s < 0) return fail("%s", pier_error());
     if (verbose) say("connection from %s", pier_addr_text(pier_addr_unmap(peer)).text);
     pier_settimeout(it.s, idle);
