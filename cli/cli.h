@@ -73,8 +73,11 @@ struct verb {
 #define THIS_HELP       "this text"
 #define HEX_HELP        "show all that comes (<) and goes (>) in hexadecimal"
 #define STATISTICS_HELP "tell on stderr, at the end, how much came and went"
-#define ANY_ADDRESS     "unix:PATH, unix:@NAME or vsock:CID:PORT"
-#define CLIENT_ADDRESS  "HOST:PORT, :PORT (this host), [IPV6]:PORT, " ANY_ADDRESS
+#define CONFINED_HELP                                                                                   \
+    "\nOnce it listens, Landlock keeps it from files and connections that it does not need, where the " \
+    "kernel has that."
+#define ANY_ADDRESS    "unix:PATH, unix:@NAME or vsock:CID:PORT"
+#define CLIENT_ADDRESS "HOST:PORT, :PORT (this host), [IPV6]:PORT, " ANY_ADDRESS
 #define SERVER_ADDRESS \
     "HOST:PORT, :PORT, [IPV6]:PORT, " ANY_ADDRESS "; port 0 lets the system choose"
 

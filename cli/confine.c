@@ -41,6 +41,13 @@ enum {
     SCOPE_SIGNALS = 1 << 1,
 };
 
+/* The leak checker of a sanitized build looks for the threads at the end. */
+#ifdef __SANITIZE_ADDRESS__
+#    define CHECKERS "/proc"
+#else
+#    define CHECKERS ""
+#endif
+
 enum { DNS = 53 }; /* an answer that is too long for UDP is asked for by TCP */
 
 struct ruleset {
@@ -148,6 +155,7 @@ static int restrict_to(const struct freedom *it, const struct target *target, in
         allow_folder(rules, folder_of(folder, it->listener->path), REMOVE_FILE);
     if (it->file != NULL) allow_folder(rules, folder_of(folder, it->file), REMOVE_FILE | MAKE_REG);
     if (target->name) allow_resolver(rules);
+    if (*CHECKERS != '\0') allow_folder(rules, CHECKERS, READ_FILE | READ_DIR);
     if (target->port > 0) allow_port(rules, target->port);
     if (target->name && target->port > 0) allow_port(rules, DNS);
     int err = syscall(RESTRICT_SELF, rules, 0) == 0 ? 0 : errno;

@@ -122,7 +122,7 @@ const struct verb echo_verb = {
     .text =
         "Send back to each client what it sends, until it ends. Ctrl-C or SIGTERM ends pier: no "
         "more clients are taken, those that are there may finish for a moment, and a line tells "
-        "how many there were and what became of them.",
+        "how many there were and what became of them." CONFINED_HELP,
     .operands = {{"ADDRESS", TAKES_ADDRESS, SERVER_ADDRESS}},
     .choices = choices,
     .run = run,

@@ -40,7 +40,7 @@ const struct verb greet_verb = {
     .example = "pier greet :12345",
     .text =
         "Thank each client for connecting, and tell where it came from. Ctrl-C ends it: clients "
-        "that are being greeted have one second to finish.",
+        "that are being greeted have one second to finish." CONFINED_HELP,
     .operands = {{"ADDRESS", TAKES_ADDRESS, SERVER_ADDRESS}},
     .run = run,
 };

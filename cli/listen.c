@@ -85,7 +85,7 @@ const struct verb listen_verb = {
         "at once: stdout has what all of them send, and each gets what comes on stdin, which is "
         "not read before the first has come; a client that ends is left. With -u the peer is who "
         "sends the first datagram. On a terminal, control characters from the client are shown as "
-        "\\x1b.",
+        "\\x1b." CONFINED_HELP,
     .operands = {{"ADDRESS", TAKES_ADDRESS, SERVER_ADDRESS ", and is told on stderr"}},
     .choices = choices,
     .run = run,

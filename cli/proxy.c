@@ -210,7 +210,7 @@ const struct verb proxy_verb = {
         "direction to its own end. What one side does not take, the other is not asked for. When one "
         "side is cut off, or TARGET cannot be reached, the other side is reset, so that half does not "
         "look like the whole. Ctrl-C or SIGTERM ends it: those that are there may finish for a "
-        "moment, and a line tells what passed.",
+        "moment, and a line tells what passed." CONFINED_HELP,
     .operands = {{"LISTEN", TAKES_ADDRESS, SERVER_ADDRESS},
         {"TARGET", TAKES_ADDRESS, CLIENT_ADDRESS}},
     .choices = choices,

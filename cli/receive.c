@@ -247,7 +247,7 @@ const struct verb receive_verb = {
         "Wait for one pier send, and write what it sends to FILE, which takes its name only when "
         "all of it has come, its checksum is right, and it is on the disk; an old file stays until "
         "then. If it is cut off, what has come stays in .FILE.pier-part beside it, and the next "
-        "try goes on from there. On a terminal a bar shows how far it is.",
+        "try goes on from there. On a terminal a bar shows how far it is." CONFINED_HELP,
     .operands = {{"ADDRESS", TAKES_ADDRESS, SERVER_ADDRESS ", and is told on stderr"},
         {"FILE", TAKES_FILE, "the name that it gets"}},
     .choices = choices,
