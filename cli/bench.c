@@ -85,7 +85,7 @@ static void die_of(int number)
     raise(number);
 }
 
-static int tell(const struct bench_result *result, const struct bench_summary *earlier)
+static int tell_result(const struct bench_result *result, const struct bench_summary *earlier)
 {
     struct bench_summary now;
     char title[LOOSE];
@@ -116,7 +116,7 @@ static int run(char **operands)
     if (status == DONE) status = prepare(&earlier);
     if (status == DONE) status = bench_run(&settings, &result);
     if (status == DONE) {
-        status = tell(&result, &earlier);
+        status = tell_result(&result, &earlier);
         if (result.interrupted) die_of(signal_that_came());
     }
     free(earlier.steps);

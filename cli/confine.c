@@ -163,7 +163,7 @@ static int restrict_to(const struct freedom *it, const struct target *target, in
     return err;
 }
 
-static void tell(const struct freedom *it, const struct target *target, int version)
+static void say_confined(const struct freedom *it, const struct target *target, int version)
 {
     char ports[64] = "no TCP connection";
     const char *files = target->name       ? "only read what names need"
@@ -184,7 +184,7 @@ void confine(const struct freedom *it)
     int err = version > 0 ? restrict_to(it, &target, version) : errno;
     if (!it->verbose) return;
     if (err == 0)
-        tell(it, &target, version);
+        say_confined(it, &target, version);
     else
         say("not confined: this kernel has no Landlock for us: %s", strerror(err));
 }
