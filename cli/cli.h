@@ -9,6 +9,7 @@
 
 #include <limits.h>
 #include <pier.h>
+#include <sha2.h> /* libmd */
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -287,19 +288,6 @@ int view_came(const struct talk *how, const void *bytes, size_t n);
 int view_went(const struct talk *how, const void *bytes, size_t n);
 int view_end(void);
 
-/* sha256.c */
-struct sha256 {
-    uint32_t state[8];
-    uint64_t length;
-    unsigned char block[64];
-};
-
-enum { SHA256_TEXT = 65 };
-
-void sha256_begin(struct sha256 *it);
-void sha256_add(struct sha256 *it, const void *bytes, size_t length);
-void sha256_text(struct sha256 it, char out[SHA256_TEXT]); /* of what was added so far */
-
 /* progress.c: nothing unless stderr is a terminal. */
 struct progress {
     pier_time began, next;
@@ -312,8 +300,9 @@ void progress_at(struct progress *it, uint64_t done);
 void progress_end(struct progress *it, uint64_t done);
 
 /* transfer.c: a line of the other end of a transfer, without its end. DONE or FAILED. */
-enum { TRANSFER_LINE = 512, TRANSFER_DIGITS = 19 };
+enum { TRANSFER_LINE = 512, TRANSFER_DIGITS = 19, TRANSFER_SUM = SHA256_DIGEST_STRING_LENGTH };
 int transfer_line(int s, char out[TRANSFER_LINE]);
+void transfer_sum(SHA2_CTX sum, char out[TRANSFER_SUM]); /* of what was added so far */
 
 /* diag.c: the sockets of this network namespace. */
 enum diag_kind { DIAG_TCP, DIAG_UDP, DIAG_UNIX, DIAG_KINDS };

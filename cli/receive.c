@@ -34,7 +34,7 @@ struct incoming {
     char name[PATH_MAX], part[PATH_MAX + 16];
     mode_t mode;
     uint64_t has, size;
-    struct sha256 sum;
+    SHA2_CTX sum;
 };
 
 /* The name, through a symbolic link, and the permissions that the file has or would get. */
@@ -82,12 +82,12 @@ static int wrong_part(const struct incoming *it)
 
 static int add_part(struct incoming *it)
 {
-    static char part[PART];
-    sha256_begin(&it->sum);
+    static unsigned char part[PART];
+    SHA256Init(&it->sum);
     for (ssize_t n; (n = pread(it->fd, part, sizeof part, (off_t)it->has)) != 0;
          it->has += (uint64_t)n) {
         if (n < 0) return wrong_part(it);
-        sha256_add(&it->sum, part, (size_t)n);
+        SHA256Update(&it->sum, part, (size_t)n);
     }
     return DONE;
 }
@@ -116,7 +116,7 @@ __attribute__((format(printf, 2, 3))) static int refuse(int s, const char *forma
 
 static int agree(struct incoming *it)
 {
-    char line[TRANSFER_LINE], sum[SHA256_TEXT];
+    char line[TRANSFER_LINE], sum[TRANSFER_SUM];
     char digits[TRANSFER_DIGITS], more;
     if (transfer_line(it->s, line) != DONE) return FAILED;
     if (sscanf(line, "pier-send 1 %18[0-9]%c", digits, &more) != 1)
@@ -126,7 +126,7 @@ static int agree(struct incoming *it)
         return refuse(
             it->s, "%ju bytes are more than may come, %ju", (uintmax_t)it->size, (uintmax_t)most);
     if (add_part(it) != DONE) return FAILED;
-    sha256_text(it->sum, sum);
+    transfer_sum(it->sum, sum);
     snprintf(line, sizeof line, "have %ju %s\n", (uintmax_t)it->has, sum);
     if (answer(it->s, line) != DONE || transfer_line(it->s, line) != DONE) return FAILED;
     int fields = sscanf(line, "from %18[0-9]%c", digits, &more);
@@ -135,7 +135,7 @@ static int agree(struct incoming *it)
         return fail("the sender says: %s", screen_quote(line));
     if (from == it->has) return DONE;
     it->has = 0; /* of another file */
-    sha256_begin(&it->sum);
+    SHA256Init(&it->sum);
     return ftruncate(it->fd, 0) == 0 ? DONE : wrong_part(it);
 }
 
@@ -151,7 +151,7 @@ static int reserve(struct incoming *it)
 
 static int receive_rest(struct incoming *it)
 {
-    static char part[PART];
+    static unsigned char part[PART];
     struct progress progress;
     progress_begin(&progress, it->has, it->size);
     if (quiet) progress.terminal = false;
@@ -167,7 +167,7 @@ static int receive_rest(struct incoming *it)
         }
         int err = write_all(it->fd, part, (size_t)n);
         if (err != 0) return refuse(it->s, "%s: %s", screen_quote(it->part), strerror(err));
-        sha256_add(&it->sum, part, (size_t)n);
+        SHA256Update(&it->sum, part, (size_t)n);
         it->has += (uint64_t)n;
         progress_at(&progress, it->has);
     }
@@ -185,12 +185,12 @@ static int keep(struct incoming *it)
 
 static int receive(struct incoming *it)
 {
-    char line[TRANSFER_LINE], theirs[SHA256_TEXT], ours[SHA256_TEXT];
+    char line[TRANSFER_LINE], theirs[TRANSFER_SUM], ours[TRANSFER_SUM];
     if (agree(it) != DONE || reserve(it) != DONE || receive_rest(it) != DONE) return FAILED;
     if (transfer_line(it->s, line) != DONE) return FAILED;
     if (sscanf(line, "sum %64[0-9a-f]", theirs) != 1)
         return fail("the sender says: %s", screen_quote(line));
-    sha256_text(it->sum, ours);
+    transfer_sum(it->sum, ours);
     if (strcmp(ours, theirs) == 0) return keep(it);
     if (ftruncate(it->fd, 0) < 0)
         return wrong_part(it); /* nothing that a next try could go on from */

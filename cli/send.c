@@ -37,7 +37,7 @@ struct outgoing {
     int fd, s;
     const char *name;
     uint64_t size;
-    struct sha256 sum;
+    SHA2_CTX sum;
 };
 
 static int open_file(struct outgoing *it, const char *name)
@@ -54,13 +54,13 @@ static int open_file(struct outgoing *it, const char *name)
 /* Adds so many bytes from `offset` on to the sum. */
 static int add(struct outgoing *it, uint64_t offset, uint64_t count)
 {
-    static char part[PART];
+    static unsigned char part[PART];
     while (count > 0) {
         size_t most = count < sizeof part ? (size_t)count : sizeof part;
         ssize_t n = pread(it->fd, part, most, (off_t)offset);
         if (n < 0) return fail("%s: %s", screen_quote(it->name), strerror(errno));
         if (n == 0) return fail("%s: it has become shorter", screen_quote(it->name));
-        sha256_add(&it->sum, part, (size_t)n);
+        SHA256Update(&it->sum, part, (size_t)n);
         offset += (uint64_t)n;
         count -= (uint64_t)n;
     }
@@ -70,7 +70,7 @@ static int add(struct outgoing *it, uint64_t offset, uint64_t count)
 /* Where to go on: after what the receiver has, if that is the beginning of our file. */
 static int agree(struct outgoing *it, uint64_t *out_from)
 {
-    char line[TRANSFER_LINE], theirs[SHA256_TEXT], ours[SHA256_TEXT];
+    char line[TRANSFER_LINE], theirs[TRANSFER_SUM], ours[TRANSFER_SUM];
     char digits[TRANSFER_DIGITS];
     int length = snprintf(line, sizeof line, "pier-send 1 %ju\n", (uintmax_t)it->size);
     if (pier_sendall(it->s, line, (size_t)length, 0) < 0) return fail("%s", pier_error());
@@ -78,12 +78,12 @@ static int agree(struct outgoing *it, uint64_t *out_from)
     if (sscanf(line, "have %18[0-9] %64[0-9a-f]", digits, theirs) != 2)
         return fail("the receiver says: %s", screen_quote(line));
     uint64_t has = strtoull(digits, NULL, 10);
-    sha256_begin(&it->sum);
+    SHA256Init(&it->sum);
     if (has > it->size) has = 0;
     if (add(it, 0, has) != DONE) return FAILED;
-    sha256_text(it->sum, ours);
+    transfer_sum(it->sum, ours);
     if (strcmp(ours, theirs) != 0) has = 0;
-    if (has == 0) sha256_begin(&it->sum);
+    if (has == 0) SHA256Init(&it->sum);
     length = snprintf(line, sizeof line, "from %ju\n", (uintmax_t)has);
     if (pier_sendall(it->s, line, (size_t)length, 0) < 0) return fail("%s", pier_error());
     *out_from = has;
@@ -128,8 +128,8 @@ static int send_rest(struct outgoing *it, uint64_t from)
 
 static int finish(struct outgoing *it)
 {
-    char line[TRANSFER_LINE], sum[SHA256_TEXT];
-    sha256_text(it->sum, sum);
+    char line[TRANSFER_LINE], sum[TRANSFER_SUM];
+    transfer_sum(it->sum, sum);
     int length = snprintf(line, sizeof line, "sum %s\n", sum);
     if (pier_sendall(it->s, line, (size_t)length, 0) < 0) {
         snprintf(line, sizeof line, "%s", pier_error());

@@ -12,3 +12,6 @@ int transfer_line(int s, char out[TRANSFER_LINE])
     out[n - 1] = '\0';
     return DONE;
 }
+
+/* Of a copy, so that more may be added. */
+void transfer_sum(SHA2_CTX sum, char out[TRANSFER_SUM]) { SHA256End(&sum, out); }

@@ -11,7 +11,8 @@ set -euo pipefail
 
 packages_of() {
     case "$1" in
-    build) echo gcc libc6-dev cmake ninja-build pkg-config libidn2-dev liburing-dev libjansson-dev ;;
+    build) echo gcc libc6-dev cmake ninja-build pkg-config libidn2-dev liburing-dev libjansson-dev \
+        libmd-dev ;;
     test) echo libcmocka-dev netbase python3 ncat socat curl strace iproute2 valgrind \
         gdb libglib2.0-dev libuv1-dev bash zsh fish man-db mandoc gnuplot-nox ;;
     run) echo nginx-light ;;
