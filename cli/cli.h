@@ -48,10 +48,9 @@ struct choice {
 
 /* What stands on the command line by itself. */
 struct operand {
-    const char
-        *name; /* "ADDRESS"; "[FILE]" may be left out; "echo|bulk" are words to choose from */
+    const char *name; /* "ADDRESS"; "[FILE]" may be left out */
     enum takes takes;
-    const char *what;
+    const char *what; /* "echo, churn or bulk": the words that it may be */
 };
 
 enum { OPERANDS = 2 };

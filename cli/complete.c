@@ -82,14 +82,28 @@ static void offer_value(const struct part *it, enum takes takes)
     }
 }
 
-/* "echo|churn" are words to choose from; "NAME|NUMBER" are none. */
+/* The words of "echo, churn or bulk"; none of "a number or a name". */
+static void offer_words(const struct part *it, const char *what)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+    char word[64];
+    bool all = false;
+    for (int round = 0; round < 2; round++) {
+        const char *at = what;
+        for (size_t length; (length = strspn(at, letters)) > 0 && length < sizeof word;) {
+            snprintf(word, sizeof word, "%.*s", (int)length, at);
+            if (all) offer(it, word, what);
+            at += length;
+            at += strncmp(at, ", ", 2) == 0 ? 2 : strncmp(at, " or ", 4) == 0 ? 4 : 0;
+        }
+        all = *at == '\0' && strstr(what, " or ") != NULL;
+        if (!all) return;
+    }
+}
+
 static void offer_operand(const struct part *it, const struct operand *operand)
 {
-    char name[128], *rest = name;
-    snprintf(name, sizeof name, "%s", operand->name);
-    if (name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-|[]")] == '\0')
-        for (char *word; (word = strsep(&rest, "|[]")) != NULL;)
-            if (*word != '\0') offer(it, word, operand->what);
+    offer_words(it, operand->what);
     offer_value(it, operand->takes);
 }
 

@@ -192,6 +192,11 @@ class Command(Shells):
         self.assertIn("--wait", self.complete("send", "a", ":1", ""))
         self.assertIn("--max-size", self.complete("get", "-v", "--m"))
 
+    def test_what_is_told_as_a_choice_of_words_is_completed(self):
+        for verb, _, text in self.helps():
+            for what in re.findall(r"(?m)^  [A-Z]\S* +([a-z0-9-]+(?:, [a-z0-9-]+)* or [a-z0-9-]+)$", text):
+                self.assertEqual(list(self.complete(verb, "")), re.split(", | or ", what), verb)
+
     def test_completion_survives_any_words(self):
         for verb in ["connect", "receive", "explain", "", "-", "help", "x" * 5000]:
             for word in ("", "-", "---", "-=", "--=", "--x=y", "\x1b", "\xff", "%s%n", "x" * 5000,
