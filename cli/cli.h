@@ -96,7 +96,7 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));   /* FAILED */
 int misuse(const char *format, ...) __attribute__((format(printf, 1, 2))); /* MISUSE */
 /* printf() of lines that somebody waits for, in one piece; finish_output() says if one was lost. */
-void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void announce(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Writes out what was printed on stdout: DONE, or FAILED if that cannot be. */
 int finish_output(void);
 

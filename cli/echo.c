@@ -50,12 +50,12 @@ static void serve(int client, void *unused)
     pier_getpeername(client, &peer);
     pier_text name = pier_addr_text(pier_addr_unmap(peer));
     char *part = malloc(PART); /* a handler's stack is small */
-    if (verbose) tell("connection from %s\n", name.text);
+    if (verbose) announce("connection from %s\n", name.text);
     pier_settimeout(client, seconds);
     int err = part != NULL ? echo(client, part) : -ENOMEM;
     free(part);
     if (err < 0 && err != -ECANCELED) atomic_fetch_add(&count.broken, 1);
-    if (verbose) tell("%s: %s\n", name.text, err < 0 ? pier_strerror(err) : "has ended");
+    if (verbose) announce("%s: %s\n", name.text, err < 0 ? pier_strerror(err) : "has ended");
 }
 
 static int stop(int times) { return pier_stop(listener.s, times > 1 ? 0 : drain); }
@@ -66,8 +66,9 @@ static int serve_streams(void)
     int err = pier_serve(
         listener.s, serve, NULL, &(pier_serve_opts){.max_clients = max_clients, .counts = &counts});
     if (err < 0) return fail("%s", pier_error());
-    tell("%ju clients, %ju at once at most, %ju bytes echoed; %ju broken, %ju stopped, %ju turned "
-         "away\n",
+    announce(
+        "%ju clients, %ju at once at most, %ju bytes echoed; %ju broken, %ju stopped, %ju turned "
+        "away\n",
         (uintmax_t)counts.accepted, (uintmax_t)counts.peak, (uintmax_t)count.bytes,
         (uintmax_t)count.broken, (uintmax_t)counts.canceled, (uintmax_t)counts.rejected);
     return DONE;
@@ -88,7 +89,7 @@ static int serve_datagrams(void)
         ssize_t n = pier_recvfrom(listener.s, part, sizeof part, 0, &from);
         if (n == -ECANCELED || n == -EBADF) break; /* stop_datagrams() */
         if (n < 0) return fail("%s", pier_error());
-        if (verbose) tell("%zd bytes from %s\n", n, pier_addr_text(pier_addr_unmap(from)).text);
+        if (verbose) announce("%zd bytes from %s\n", n, pier_addr_text(pier_addr_unmap(from)).text);
         atomic_fetch_add(&count.datagrams, 1);
         /* Nobody to answer (AF_UNIX), or one that is gone: the next one counts as much. */
         ssize_t sent = pier_sendto(listener.s, part, (size_t)n, 0, from);
@@ -97,7 +98,7 @@ static int serve_datagrams(void)
         else
             atomic_fetch_add(&count.unanswered, 1);
     }
-    tell("%ju datagrams, %ju bytes echoed; %ju not answered\n", (uintmax_t)count.datagrams,
+    announce("%ju datagrams, %ju bytes echoed; %ju not answered\n", (uintmax_t)count.datagrams,
         (uintmax_t)count.bytes, (uintmax_t)count.unanswered);
     return DONE;
 }
@@ -109,7 +110,8 @@ static int run(char **operands)
     if (on_signals(datagrams ? stop_datagrams : stop) != DONE) return FAILED;
     pier_addr here;
     pier_getsockname(listener.s, &here);
-    tell("socket is %s on %s\n", datagrams ? "waiting" : "listening", pier_addr_text(here).text);
+    announce(
+        "socket is %s on %s\n", datagrams ? "waiting" : "listening", pier_addr_text(here).text);
     int status = datagrams ? serve_datagrams() : serve_streams();
     server_close(&listener);
     return status;

@@ -11,9 +11,9 @@ static void greet(int client, void *unused)
     (void)unused;
     pier_addr peer;
     if (pier_getpeername(client, &peer) < 0)
-        tell("Got connection from somebody who has left\n");
+        announce("Got connection from somebody who has left\n");
     else
-        tell("Got connection from %s\n", pier_addr_text(pier_addr_unmap(peer)).text);
+        announce("Got connection from %s\n", pier_addr_text(pier_addr_unmap(peer)).text);
     pier_sendall(client, "Thank you for connecting", 24, 0);
 }
 
@@ -27,7 +27,7 @@ static int run(char **operands)
     if (on_signals(stop) != DONE) return FAILED;
     pier_addr here;
     pier_getsockname(listener.s, &here);
-    tell("socket is listening on %s\n", pier_addr_text(here).text);
+    announce("socket is listening on %s\n", pier_addr_text(here).text);
     int err = pier_serve(listener.s, greet, NULL, NULL);
     int status = err < 0 ? fail("%s", pier_error()) : DONE;
     server_close(&listener);

@@ -167,7 +167,7 @@ static void serve(int client, void *unused)
     atomic_fetch_add(&count.back, it.back);
     atomic_fetch_add(&count.broken, it.broken && err != -ECANCELED);
     if (!verbose) return;
-    tell("%s: %ju bytes there, %ju back, in %.3f seconds%s%s\n", name.text, (uintmax_t)it.there,
+    announce("%s: %ju bytes there, %ju back, in %.3f seconds%s%s\n", name.text, (uintmax_t)it.there,
         (uintmax_t)it.back, (double)(pier_now() - began) / (double)PIER_SECOND,
         it.broken ? "; broken off: " : "",
         !it.broken ? ""
@@ -187,14 +187,14 @@ static int run(char **operands)
     if (on_signals(stop) != DONE) return FAILED;
     pier_addr here;
     pier_getsockname(listener.s, &here);
-    tell("socket is listening on %s\n", pier_addr_text(here).text);
+    announce("socket is listening on %s\n", pier_addr_text(here).text);
     pier_serve_counts counts = {0};
     int err = pier_serve(
         listener.s, serve, NULL, &(pier_serve_opts){.max_clients = max_clients, .counts = &counts});
     server_close(&listener);
     if (err < 0) return fail("%s", pier_error());
-    tell("%ju clients, %ju at once at most, %ju bytes there, %ju back; %ju not connected, %ju "
-         "broken, %ju stopped, %ju turned away\n",
+    announce("%ju clients, %ju at once at most, %ju bytes there, %ju back; %ju not connected, %ju "
+             "broken, %ju stopped, %ju turned away\n",
         (uintmax_t)counts.accepted, (uintmax_t)counts.peak, (uintmax_t)count.there,
         (uintmax_t)count.back, (uintmax_t)count.unreached, (uintmax_t)count.broken,
         (uintmax_t)counts.canceled, (uintmax_t)counts.rejected);

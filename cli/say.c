@@ -52,9 +52,9 @@ int misuse(const char *format, ...)
     return MISUSE;
 }
 
-static atomic_int untold; /* why the first line of tell() that was lost could not be written */
+static atomic_int untold; /* why the first line of announce() that was lost could not be written */
 
-void tell(const char *format, ...)
+void announce(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
