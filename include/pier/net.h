@@ -60,8 +60,8 @@ typedef struct pier_connection_opts {
  * `opts`; PIER_EAI_ADDRFAMILY, PIER_EFAMILY: the address or the source is of another
  * family. `opts` may be NULL.
  *
- * Ownership: the caller closes the socket. Cancel (only a hook can): all attempts are
- * closed. Threads: any. Source: RFC 8305. Python: socket.create_connection.
+ * Ownership: the caller closes the socket. Cancel: all attempts are closed. Threads: any.
+ * Source: RFC 8305. Python: socket.create_connection.
  */
 PIER_API int pier_create_connection(const char *address, const pier_connection_opts *opts);
 
@@ -95,8 +95,8 @@ typedef struct pier_server_opts {
  * -EINVAL for a negative backlog, and for a mode beyond 0777 or for a name that has none
  * (abstract); -EOPNOTSUPP for `reuse_port` on a Unix address. `opts` may be NULL.
  *
- * Ownership: the caller closes the socket. Cancel (only a hook can, in a look-up): nothing
- * is left. Threads: any. Source: listen(2), unix(7). Python: socket.create_server.
+ * Ownership: the caller closes the socket. Cancel (in a look-up): nothing is left. Threads:
+ * any. Source: listen(2), unix(7). Python: socket.create_server.
  */
 PIER_API int pier_create_server(const char *address, const pier_server_opts *opts);
 
@@ -127,8 +127,8 @@ typedef struct pier_serve_opts {
     pier_serve_counts *counts; /**< Set to 0 at first and kept up to date while serving; or NULL. */
     /**
      * "uring" or "epoll": tasks, which wait so. "thread": a thread for each client, for handlers that call
-     * what blocks. NULL: what the environment variable PIER_BACKEND names, else tasks on the
-     * best that there is.
+     * what blocks. NULL: what the environment variable PIER_BACKEND names if it is one of
+     * these, else tasks on the best that there is.
      */
     const char *backend;
     /**

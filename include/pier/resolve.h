@@ -67,8 +67,8 @@ typedef struct pier_addrinfo {
  * `*out_list`; on failure `*out_list` is NULL and the result PIER_EAI_*, PIER_EPORT,
  * PIER_EHOSTTEXT, -ETIME, or an errno.
  *
- * Ownership: one block, which the caller frees with pier_freeaddrinfo(). Cancel (only a
- * hook can, here and below): the answer is dropped. Threads: any. Source: getaddrinfo(3),
+ * Ownership: one block, which the caller frees with pier_freeaddrinfo(). Cancel (in a
+ * look-up, here and below): the answer is dropped. Threads: any. Source: getaddrinfo(3),
  * RFC 3493. Python: socket.getaddrinfo.
  */
 PIER_API ssize_t pier_getaddrinfo(const char *host, const char *service,

@@ -20,7 +20,7 @@
  * returns -EAGAIN at once. EINTR never ends a wait unless an interruption hook says so.
  * Neither ends early, and no signal makes the waiting start anew.
  *
- * **Closing.** pier_close() from another thread ends whatever waits on the socket: it
+ * **Closing.** pier_close() from another thread or task ends whatever waits on the socket: it
  * returns -ECANCELED. Bytes that arrived before are not lost: a call that has moved some
  * returns them.
  *
@@ -114,9 +114,9 @@ PIER_API int pier_dup(int s);
 PIER_API int pier_detach(int s);
 
 /**
- * Close. Calls that wait on the socket, in any thread, return -ECANCELED, and the
- * descriptor is closed when the last of them has left. Never waits and never retries
- * (close(2) after EINTR has closed).
+ * Close. Calls that wait on the socket, in any thread or task, return -ECANCELED, and the
+ * descriptor is closed when the last of them has left: not before that is its address free
+ * for another one. Never waits and never retries (close(2) after EINTR has closed).
  *
  * Returns 0; -EBADF for a number that pier does not know, above all for one closed already:
  * a descriptor that pier did not make or adopt is never closed. A negative `s` is returned

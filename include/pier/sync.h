@@ -112,7 +112,10 @@ PIER_API int pier_event_wait(pier_event *event, pier_time deadline);
 /** @name Locks
  * @{ */
 
-/** What one task or thread at a time may hold. Zeroed: nobody does. */
+/**
+ * What one task or thread at a time may hold. Zeroed: nobody does. Who ends without having
+ * released it holds it for ever.
+ */
 typedef struct pier_lock {
     bool outside;     /**< Whether it is everybody's. */
     void *hidden[12]; /**< Zero. */

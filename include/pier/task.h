@@ -34,7 +34,8 @@
  *
  * **Cancel.** pier_cancel() makes the next call of the task that may wait (or the one it
  * waits in) return -ECANCELED, once: what the task does then to clean up may wait again. A
- * call that has moved bytes by then returns them, and the next one is cancelled instead.
+ * call that has moved bytes by then returns them, and the next one is cancelled instead. One
+ * that is cancelled before it has begun runs, too, up to its first such call.
  *
  * **The end of the thread.** A task that calls pthread_exit(3) has ended, with the result 0. The
  * others of its loop go on, and when they have ended, too, so does the thread, as it was told.
@@ -65,11 +66,11 @@ PIER_BEGIN_DECLS
 /** How to run a loop; zeroed: the best backend that there is. */
 typedef struct pier_run_opts {
     /**
-     * "uring" or "epoll"; NULL: what the environment variable PIER_BACKEND names, else
-     * "uring", else, where the kernel denies that, "epoll".
+     * "uring" or "epoll"; NULL: what the environment variable PIER_BACKEND names if it is one
+     * of these, else "uring", else, where the kernel denies that, "epoll".
      */
     const char *backend;
-    size_t stack_size; /**< Bytes of stack of the main task; 0: 64 KiB. */
+    size_t stack_size; /**< Bytes of stack of the main task, as in pier_spawn_opts; 0: 64 KiB. */
     const char *name;  /**< The main task's name; NULL: "main". */
     /** Leave SIGSEGV alone: a stack overflow is then an ordinary crash that names no task. */
     bool keep_sigsegv;
@@ -117,8 +118,9 @@ typedef struct pier_task {
 
 /** How to spawn; zeroed: no name, 64 KiB of stack. */
 typedef struct pier_spawn_opts {
-    const char *name;     /**< For traces and reports; the first 31 bytes are copied. */
-    size_t stack_size;    /**< Bytes, up to 1 GiB; 0: 64 KiB. Rounded up to a power of 2. */
+    const char *name; /**< For traces and reports; the first 31 bytes are copied. */
+    /** Bytes, up to 1 GiB; 0: 64 KiB. Rounded up to a power of 2, and to 16 KiB at least. */
+    size_t stack_size;
     bool detached;        /**< Nobody will join it: nothing is kept of it when it has ended. */
     uint64_t reserved[4]; /**< Zero. */
 } pier_spawn_opts;
@@ -186,8 +188,9 @@ PIER_API pier_task pier_current(void);
  * ends that thread, pthread_exit(3), has returned 0. The failure that `fn` returned, if one of
  * pier's calls there failed with that code, is then the caller's for pier_error().
  *
- * Cancel: it cannot be left, for `fn` uses what belongs to the caller; the cancel is
- * noticed by the next call. Threads: any. Python: asyncio.to_thread.
+ * Cancel: it cannot be left, for `fn` uses what belongs to the caller; the cancel, or a
+ * scope that has expired meanwhile, is noticed by the next call. Threads: any. Python:
+ * asyncio.to_thread.
  */
 PIER_API int pier_to_thread(int (*fn)(void *arg), void *arg);
 
@@ -216,7 +219,8 @@ typedef struct pier_scope {
  * passed, until pier_scope_leave(). Scopes nest; the earliest deadline counts. Returns 0,
  * -EINVAL: a negative deadline, or one that is entered already; PIER_ENOTASK.
  *
- * Ownership: `scope` is the caller's, and stays where it is until left. Threads: a task.
+ * Ownership: `scope` is the caller's, and stays where it is until left: a function that
+ * enters one leaves it before each of its returns. Threads: a task.
  * Python: asyncio.timeout_at.
  */
 PIER_API int pier_scope_enter(pier_scope *scope, pier_time deadline);
@@ -246,7 +250,9 @@ typedef struct pier_group {
  * Begin a group: what is spawned into it has ended when pier_group_leave() returns. Returns
  * 0, -EINVAL: it is entered already; PIER_ENOTASK.
  *
- * Ownership: `group` is the caller's, and stays where it is until left. Threads: a task.
+ * Ownership: `group` is the caller's, and stays where it is until left: a function that
+ * enters one leaves it before each of its returns. The tasks of a task that ends without go
+ * on by themselves. Threads: a task.
  * Python: async with asyncio.TaskGroup.
  */
 PIER_API int pier_group_enter(pier_group *group);
@@ -263,7 +269,8 @@ PIER_API pier_task pier_group_spawn(
     pier_group *group, int (*fn)(void *arg), void *arg, const pier_spawn_opts *opts);
 
 /**
- * Cancel every task of a group. Returns 0; -EINVAL: it is not entered; PIER_ENOTASK.
+ * Cancel every task that is in a group now; one that is spawned into it later is not
+ * cancelled. Returns 0; -EINVAL: it is not entered; PIER_ENOTASK.
  *
  * Threads: inside the same loop. Python: trio.CancelScope.cancel.
  */
