@@ -892,6 +892,47 @@ static void sleep_for_ever(int client, void *arg)
     assert_int_equal(pier_recv(client, &byte, 1, 0), -ECANCELED);
 }
 
+/* What handlers of a server have spawned, and its clients have long gone. */
+static atomic_int left_running, left_ended;
+
+static int goes_on_and_on(void *unused)
+{
+    (void)unused;
+    atomic_fetch_add(&left_running, 1);
+    while (pier_sleep(0.005) == 0) {
+    }
+    atomic_fetch_add(&left_ended, 1);
+    return 0;
+}
+
+static void leave_a_task_behind(int client, void *unused)
+{
+    (void)unused;
+    assert_true(pier_spawn(goes_on_and_on, NULL, NULL).number > 0);
+    assert_int_equal(pier_sendall(client, "Thank you for connecting", 24, 0), 24);
+}
+
+TEST(the_end_of_the_drain_ends_what_handlers_have_left_behind)
+{
+    if (harness_in_task()) SKIP("a server in a task leaves them to the loop of that task");
+    for (size_t i = 0; i < 2; i++) {
+        struct server server = {.handler = leave_a_task_behind, .opts.workers = 2};
+        crew = i ? "uring" : "epoll";
+        atomic_store(&left_running, 0);
+        atomic_store(&left_ended, 0);
+        start(&server);
+        for (int k = 0; k < 4; k++) {
+            expect_greeting(dial(&server));
+        }
+        WAIT_UNTIL(atomic_load(&left_running) == 4);
+        pier_time began = pier_now();
+        stop(&server, 0.1);
+        assert_int_equal(join(&server), 0);
+        assert_true(pier_now() >= began + PIER_SECOND / 10); /* they had the time of the drain */
+        assert_int_equal(atomic_load(&left_ended), 4);
+    }
+}
+
 TEST(the_end_of_the_drain_reaches_a_handler_that_waits_for_something_else)
 {
     for (size_t i = 0; i < 2; i++) {

@@ -147,6 +147,9 @@ typedef struct pier_serve_opts {
  * handler that blocks in another library holds up its worker: pier_to_thread(), or
  * `.backend = "thread"`. Called inside a task, it serves in that task's loop alone.
  *
+ * Tasks that a handler spawns are tasks of its worker: they may outlive it, but what it has on
+ * its stack, and the client, are gone then. pier_serve() returns when they have ended, too.
+ *
  * The client is closed when its handler returns, unless the handler has closed or detached
  * it itself. When descriptors run out, it waits and tries again (5 ms, doubling up to 1 s,
  * or until a client goes) and counts that. The listener's time-out does not matter; it is
@@ -173,10 +176,11 @@ PIER_API int pier_serve(
 /**
  * End the pier_serve() of this listener: no more clients are accepted but those already
  * queued, and those being served have `drain_seconds` to finish (INFINITY: for ever; 0:
- * none); then their calls return -ECANCELED. Returns at once: 0, -EINVAL (negative, NaN),
- * -ESRCH if nobody serves this socket (yet). A second call may shorten the drain. Clients
- * that come after the call stay queued. A code is not told by pier_error(): that is no work
- * for a signal handler.
+ * none); then their calls return -ECANCELED. Tasks that handlers have spawned have the same
+ * time, and are cancelled then (unless it serves inside a task, whose loop keeps them). Returns
+ * at once: 0, -EINVAL (negative, NaN), -ESRCH if nobody serves this socket (yet). A second call
+ * may shorten the drain. Clients that come after the call stay queued. A code is not told by
+ * pier_error(): that is no work for a signal handler.
  *
  * Threads: any, and signal handlers (async-signal-safe). Python: BaseServer.shutdown.
  */

@@ -117,6 +117,12 @@ static bool look_around(struct pier__worker *worker, struct pier__client **out)
     return !ends;
 }
 
+/* Nobody is served any more. What the handlers have spawned has until the end of the drain, too, if there is one. */
+static void limit_others(const struct pier__worker *worker)
+{
+    worker->run->until = atomic_load(&worker->serving->drained_until);
+}
+
 /* The main task of a worker's loop. */
 static int keep(void *arg)
 {
@@ -141,6 +147,7 @@ static int keep(void *arg)
     pthread_mutex_lock(&serving->lock);
     worker->waker = NULL;
     pthread_mutex_unlock(&serving->lock);
+    limit_others(worker);
     return 0;
 }
 
@@ -249,6 +256,15 @@ static int serve_here(void *arg)
     return pier__serve_here(serving);
 }
 
+static int serve_as_main(void *arg)
+{
+    const struct pier__serving *serving = arg;
+    const struct crew *crew = serving->crew_state;
+    int err = serve_here(arg);
+    limit_others(&crew->workers[0]);
+    return err;
+}
+
 static int run_workers(struct pier__serving *serving)
 {
     const struct crew *crew = serving->crew_state;
@@ -259,7 +275,7 @@ static int run_workers(struct pier__serving *serving)
         employed += err == 0;
     }
     const pier_run_opts how = {.backend = serving->opts->backend, .name = "server"};
-    if (err == 0) err = pier__run_here(serve_here, serving, &how);
+    if (err == 0) err = pier__run_here(serve_as_main, serving, &how);
     dismiss(serving, employed);
     return err;
 }

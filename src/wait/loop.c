@@ -225,6 +225,7 @@ int pier__loop_turn(struct pier__loop *loop, pier_time limit)
     if (loop->ask_hook) ask_hook(loop);
     pier_time until = loop->ready_count ? 0 : pier__timers_next(&loop->timers);
     if (until == PIER_NEVER && loop->outside == 0) return -EDEADLK;
+    if (loop->root.until) limit = pier__earlier(limit, loop->root.until);
     return pier__loop_look(loop, pier__earlier(until, limit));
 }
 

@@ -19,11 +19,20 @@ static int result_of(struct pier__run *run)
     return run->result;
 }
 
+/* The time of those that its main task has left behind may be up. */
+static void call_off(struct pier__loop *loop)
+{
+    if (!loop->root.until || loop->now < loop->root.until) return;
+    loop->root.until = 0;
+    pier__loop_cancel_all(loop, -ECANCELED);
+}
+
 static int run_until_ended(struct pier__loop *loop, pier_time deadline)
 {
     int result = 0;
     while (loop->root.live > 0) {
         int err = pier__loop_turn(loop, deadline);
+        call_off(loop);
         if (err == 0) continue;
         if (result == 0) result = err;
         pier__loop_give_up(loop);

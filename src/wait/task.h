@@ -36,6 +36,7 @@ struct pier__run {
     struct pier__task *main;   /* NULL: it has ended */
     struct pier__task *waiter; /* of a run inside a loop: who waits for it */
     struct pier__record *kept; /* the main task's last failure, if that is its result */
+    pier_time until; /* when all that still runs is cancelled; 0: never. The outermost alone. */
 };
 
 struct pier__task {
