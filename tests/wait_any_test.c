@@ -11,6 +11,7 @@
 #include <pier.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -706,4 +707,47 @@ TEST(wait_that_nobody_can_end_is_reported)
         close(out[0]);
         assert_non_null(strstr(text, "waiting for any of several, for "));
     }
+}
+
+#define LEGION 3000 /* more than results that a ring has room for, with a cancel of each */
+
+static int sets_soon(void *event)
+{
+    assert_int_equal(pier_sleep(0.005), 0);
+    return pier_event_set(event);
+}
+
+/* The kernel must have let go of all of it when the call returns, whatever ended it. */
+static int is_woken_among_a_legion(void *unused)
+{
+    (void)unused;
+    if (pier_current().number == 0) return 0; /* nobody to set the event */
+    int pair[2];
+    scene_pair("unix stream", pair);
+    pier_event event = {.outside = true};
+    pier_waitable *all = calloc(LEGION, sizeof *all);
+    assert_non_null(all);
+    all[0] = (pier_waitable){PIER_WAIT_EVENT, .event = &event};
+    for (int i = 1; i < LEGION; i++)
+        all[i] = (pier_waitable){PIER_WAIT_READABLE, .socket = pair[0]};
+    pier_task setter = pier_spawn(sets_soon, &event, NULL);
+    assert_int_equal(pier_wait_any(all, LEGION, PIER_NEVER), 1);
+    assert_true(all[0].ready && !all[1].ready);
+    void *same[8]; /* what it has freed is somebody else's soon */
+    for (size_t i = 0; i < PIER_COUNT(same); i++) {
+        same[i] = calloc(LEGION, 96);
+        assert_non_null(same[i]);
+    }
+    assert_int_equal(pier_sleep(0.005), 0);
+    for (size_t i = 0; i < PIER_COUNT(same); i++)
+        free(same[i]);
+    assert_int_equal(pier_join(setter, NULL), 0);
+    free(all);
+    close_both(pair);
+    return 0;
+}
+
+TEST(wake_among_thousands_leaves_nothing_in_the_kernels_hands)
+{
+    everywhere(is_woken_among_a_legion);
 }
