@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """pier bench against servers that are good, slow, broken, killed and not there. No test asks for speed."""
+import errno
 import json
 import os
 import pty
 import random
+import re
 import resource
 import select
 import signal
@@ -195,6 +197,15 @@ class Kinds(Bench):
         _, address = self.echo(address="vsock:any:any")
         address = "vsock:1:" + address.rsplit(":", 1)[1]
         self.check(self.measure("echo", "-d", "0.2", address), "echo", address)
+
+    def test_echo_and_udp_over_ipv6(self):
+        if not programs.has_ipv6():
+            self.skipTest("no IPv6 here")
+        for kind, options in (("echo", []), ("udp", ["-u"])):
+            address = self.echo(*options, address="[::1]:0")[1]
+            result = self.measure(kind, "-d", "0.2", address)
+            self.check(result, kind, address)
+            self.assertEqual(result["peer"], address)
 
     def test_names_are_looked_up_once(self):
         _, address = self.echo()
@@ -438,6 +449,28 @@ class Failures(Bench):
             self.assertIn("Connection refused", said)
             self.assertIn("3 connections failed too often in a row", said)
 
+    def is_gone(self, path):
+        with socket.socket(socket.AF_UNIX) as s:
+            return s.connect_ex(path) == errno.ECONNREFUSED
+
+    def test_a_server_that_comes_back_is_measured_on(self):
+        address = f"unix:{self.folder}/s"
+        first, _ = self.echo(address=address)
+        bench, master = self.terminal("echo", "-d", "1000", "-c", "3", address)
+        self.see(master, b"/s, 0 errors")
+        first.kill()
+        first.wait()
+        wait_until(lambda: self.is_gone(f"{self.folder}/s"), "the kernel keeps its socket")
+        self.echo(address=address)
+        seen = b""
+        end = time.monotonic() + PATIENCE
+        while not re.search(rb": [1-9]\d* requests/s, [1-9]\d* errors", seen):
+            self.assertLess(time.monotonic(), end, seen)
+            seen += os.read(master, 65536)
+        bench.send_signal(signal.SIGINT)
+        self.assertIn(b"errors     ", bench.stdout.read())
+        self.assertEqual(bench.wait(PATIENCE), -signal.SIGINT)
+
     def test_a_killed_server_ends_every_kind_over_a_unix_socket(self):
         for kind in ("churn", "bulk", "udp"):
             address = f"unix:{self.folder}/{kind}"
@@ -547,6 +580,20 @@ class Signals(Bench):
         self.assertEqual(bench.wait(), -signal.SIGINT)
         self.assertIn(b"requests   0 in ", bench.said)
         self.assertIn(b"interrupted", bench.said)
+
+    def test_a_signal_ends_it_while_it_connects(self):
+        server = socket.socket()
+        self.addCleanup(server.close)
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)  # and nobody accepts: there is room for one or two
+        port = server.getsockname()[1]
+        bench = self.start(PIER, "bench", "echo", "-c", "20", "-w", "inf", f"127.0.0.1:{port}")
+        waiting = b":%04X 02 " % port  # SYN_SENT, in /proc/net/tcp
+        wait_until(lambda: waiting in b"\n".join(open("/proc/net/tcp", "rb")), "it does not connect")
+        time.sleep(0.1)
+        bench.kill(signal.SIGINT)
+        self.assertEqual(bench.wait(), -signal.SIGINT)
+        self.assertIn(b"requests   0 in 0.000 s", bench.said)
 
     def test_a_terminal_sees_how_it_goes_and_nobody_else(self):
         _, address = self.echo()
