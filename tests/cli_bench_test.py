@@ -273,10 +273,12 @@ class Kinds(Bench):
                          r"errors     0\nlatency    p50 +p90 +p99 +p99\.9 +max *\n( +[\d.]+ [mun]?s){5} *\n\Z")
 
     def test_what_begins_in_the_warm_up_does_not_count(self):
-        address = self.talk(lambda connection, _: (time.sleep(0.5), echo_all(connection)))
-        result = self.measure("echo", "-c", "1", "-W", "0.4", "-d", "0.5", address)
-        self.assertEqual(result["errors"]["total"], 0)
-        self.assertLess(result["latency"]["max"], 0.5e9)
+        # The only request begins in the warm-up, and has its answer after the end.
+        address = self.talk(lambda connection, _: (time.sleep(1.5), echo_all(connection)))
+        status, said, errors = self.bench("echo", "-c", "1", "-W", "1", "-d", "0.2", "--json", address)
+        self.assertEqual((status, errors), (1, "pier bench: no request had its answer\n"))
+        result = json.loads(said)
+        self.assertEqual((result["answered"], result["errors"]["total"]), (0, 0))
 
 
 class Histogram(programs.Case):
@@ -331,9 +333,10 @@ class Rate(Bench):
                 connection.sendall(data)
 
         address = self.talk(answer)
+        began = time.monotonic()
         self.measure("echo", "-r", "20", "-d", "0.5", "-c", "3", address)
         for i, moment in enumerate(sorted(times)):
-            self.assertGreaterEqual(moment - times[0], 0.05 * i - 0.045)
+            self.assertGreaterEqual(moment - began, 0.05 * i)
 
     def test_latency_counts_from_when_a_request_was_due(self):
         stalled = threading.Event()
@@ -399,7 +402,7 @@ class Failures(Bench):
             connection.sendall(first)
             while connection.recv(64):
                 connection.sendall(first)
-        result = self.measure("echo", "-c", "1", "-d", "1", self.talk(repeat), status=1)
+        result = self.measure("echo", "-c", "1", "-d", "3", self.talk(repeat), status=1)
         self.assertGreater(result["errors"]["wrong"], 0)
         self.assertEqual(result["errors"]["total"], result["errors"]["wrong"])
 
@@ -412,15 +415,15 @@ class Failures(Bench):
     def test_a_peer_that_is_silent(self):
         began = time.monotonic()
         self.broken(lambda connection, _: connection.recv(1000) and connection.recv(1), "timeout",
-                    "-w", "0.2")
-        self.assertGreaterEqual(time.monotonic() - began, 1)
+                    "-w", "0.5")
+        self.assertGreaterEqual(time.monotonic() - began, 5 * 0.5)
 
     def test_a_peer_that_drips_is_out_of_time_as_well(self):
         def drip(connection, _):
             for byte in connection.recv(64):
                 connection.sendall(bytes([byte]))
                 time.sleep(0.1)
-        self.broken(drip, "timeout", "-w", "0.3")
+        self.broken(drip, "timeout", "-w", "0.5")
 
     def test_connections_that_break_are_made_anew(self):
         answered = []
@@ -505,7 +508,7 @@ class Failures(Bench):
     def test_lost_datagrams_are_counted_and_are_no_failure(self):
         address = self.datagrams(lambda s, data, peer, number: number % 3 == 2 or
                                  s.sendto(data, peer))
-        result = self.measure("udp", "-c", "2", "-w", "0.1", "-d", "1", address)
+        result = self.measure("udp", "-c", "2", "-w", "0.4", "-d", "2", address)
         self.assertGreater(result["lost"], 0)
         self.assertGreater(result["answered"], 0)
         self.assertEqual(result["errors"]["total"], 0)
@@ -513,9 +516,9 @@ class Failures(Bench):
     def test_a_datagram_that_comes_too_late_is_none_for_the_next(self):
         def delay(s, data, peer, number):
             if number == 3:
-                time.sleep(0.3)
+                time.sleep(0.8)
             s.sendto(data, peer)
-        result = self.measure("udp", "-c", "1", "-w", "0.2", "-d", "1", self.datagrams(delay))
+        result = self.measure("udp", "-c", "1", "-w", "0.5", "-d", "3", self.datagrams(delay))
         self.assertGreaterEqual(result["lost"], 1)
         self.assertGreaterEqual(result["late"], 1)
         self.assertEqual(result["errors"]["total"], 0)
