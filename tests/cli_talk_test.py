@@ -305,7 +305,7 @@ class Crowd(Talk):
         self.assertEqual(server.said, b"first\n")
         reset(first)
         self.assertEqual(server.line(), "second")
-        self.assertIn("Connection reset by peer", server.errors)
+        wait_until(lambda: "Connection reset by peer" in server.errors, "it does not tell of the reset")
 
     def test_keep_open_leaves_who_does_not_read_when_its_time_is_over(self):
         server, address = self.listener("-k", "-w", "0.5", stdin=self.open("/dev/zero", "rb"),
