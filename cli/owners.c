@@ -11,8 +11,13 @@
 
 enum { COMM = 16 }; /* TASK_COMM_LEN: the kernel cuts names */
 
+struct entry {
+    uint32_t inode;
+    struct diag_row *row;
+};
+
 struct search {
-    struct diag_row **sorted; /* by inode; those without one are left out */
+    struct entry *sorted; /* by inode; rows without one are left out */
     size_t count;
     const char *wanted; /* a name or a number, or NULL */
     bool denied;
@@ -28,15 +33,15 @@ struct process {
 
 static int by_inode(const void *a, const void *b)
 {
-    const struct diag_row *const *x = a, *const *y = b;
-    return ((*x)->inode > (*y)->inode) - ((*x)->inode < (*y)->inode);
+    const struct entry *x = a, *y = b;
+    return (x->inode > y->inode) - (x->inode < y->inode);
 }
 
 static struct diag_row *row_of(const struct search *it, uint32_t inode)
 {
-    struct diag_row wanted = {.inode = inode}, *key = &wanted;
-    struct diag_row **found = bsearch(&key, it->sorted, it->count, sizeof *it->sorted, by_inode);
-    return found != NULL ? *found : NULL;
+    const struct entry key = {.inode = inode};
+    const struct entry *found = bsearch(&key, it->sorted, it->count, sizeof *it->sorted, by_inode);
+    return found != NULL ? found->row : NULL;
 }
 
 static void name_process(struct process *it, const char *wanted)
@@ -99,9 +104,10 @@ static void look_into(struct search *it, int proc, const char *pid)
 
 static void name_peers(const struct search *it)
 {
-    for (size_t i = 0; i < it->count; i++)
-        if (it->sorted[i]->peer_inode != 0)
-            it->sorted[i]->peer_row = row_of(it, it->sorted[i]->peer_inode);
+    for (size_t i = 0; i < it->count; i++) {
+        struct diag_row *row = it->sorted[i].row;
+        if (row->peer_inode != 0) row->peer_row = row_of(it, row->peer_inode);
+    }
 }
 
 int find_owners(struct diag *of, const char *wanted)
@@ -111,7 +117,8 @@ int find_owners(struct diag *of, const char *wanted)
     if (it.sorted == NULL) return -ENOMEM;
     for (size_t i = 0; i < of->count; i++) {
         of->rows[i].wanted = wanted == NULL;
-        if (of->rows[i].inode != 0) it.sorted[it.count++] = &of->rows[i];
+        if (of->rows[i].inode != 0)
+            it.sorted[it.count++] = (struct entry){of->rows[i].inode, &of->rows[i]};
     }
     qsort(it.sorted, it.count, sizeof *it.sorted, by_inode);
     name_peers(&it);
