@@ -47,6 +47,13 @@ class Confined(programs.Case):
             wait_until(lambda: self.no_new_privs(program.pid), "it has not shed its privileges")
         return program, line.split(" on ", 1)[1]
 
+    def made_unix(self, path):
+        s = socket.socket(socket.AF_UNIX)
+        self.addCleanup(s.close)
+        s.settimeout(PATIENCE)
+        s.connect(path)
+        return s
+
     def each_verb(self):
         """Every verb, with the words that it is started with."""
         target = self.listen()
@@ -196,13 +203,6 @@ class Rights(Confined):
             client.close()
             program.close()
 
-    def made_unix(self, path):
-        s = socket.socket(socket.AF_UNIX)
-        self.addCleanup(s.close)
-        s.settimeout(PATIENCE)
-        s.connect(path)
-        return s
-
     def swapped(self, tracer=()):
         """A receiver whose folder has become a link to another one, which has a partial file, too."""
         mine, other = self.folder / "mine", self.folder / "other"
@@ -319,6 +319,9 @@ class Needs(Confined):
                 program, _ = self.serving(verb, *(["-v"] if verb != "greet" else []), f"unix:{path}", *last,
                                           cwd=self.folder)
                 self.assertTrue((self.folder / path).exists())
+                if verb == "listen":  # which takes signals only when it takes clients
+                    self.made_unix(str(self.folder / path)).close()
+                    wait_until(lambda: "connection from" in program.errors, "nobody came")
                 program.kill(signal.SIGTERM)
                 self.assertEqual(program.wait(), 0, program.errors)
                 self.assertFalse((self.folder / path).exists())
