@@ -280,7 +280,8 @@ static bool tries_first(const struct pier__pending *p, bool whole)
     if (pier__op_marked(op))
         return atomic_load_explicit(&p->life->readable, memory_order_relaxed) &&
                !(op->flags & MSG_WAITALL);
-    return pier__op_sends(op) && !whole;
+    if (whole) return false;
+    return pier__op_sends(op) || (pier__op_receives(op) && !p->life); /* it may be no socket */
 }
 
 static void uring_start(struct pier__loop *loop, struct pier__pending *p, struct pier__watch *watch)
@@ -437,14 +438,20 @@ static int uring_wait(struct pier__loop *loop, pier_time deadline)
     struct io_uring *ring = &uring->ring;
     pay(loop);
     if (uring->owes) deadline = pier__earlier(deadline, pier__seam->now() + REST);
+    int err = 0;
+    unsigned count = 0;
     /*
      * Of a call that also submits, the kernel tells what it submitted, and not the signal that
-     * ended the wait.
+     * ended the wait, which a hook has to hear of.
      */
-    bool asks = pier__thread_hook.call && deadline != 0;
-    if (asks && pier__seam->ring_enter(ring, 0) >= 0 && take_all(loop) > 0) return 0;
-    int err = pier__seam->ring_enter(ring, deadline);
-    unsigned count = take_all(loop);
+    if (pier__thread_hook.call && deadline != 0) {
+        err = pier__seam->ring_enter(ring, 0);
+        count = take_all(loop);
+    }
+    if (err >= 0 && count == 0) {
+        err = pier__seam->ring_enter(ring, deadline);
+        count = take_all(loop);
+    }
     loop->backlog = io_uring_sq_ready(ring) > 0 || uring->owes;
     if (err >= 0 || (count > 0 && err != -EINTR)) return 0;
     switch (err) {
