@@ -97,10 +97,12 @@ static int probe(struct io_uring *ring)
     if (!sqe) return -ENOSYS;
     PREPARE(sqe, NOBODY, io_uring_prep_nop(sqe));
     int err;
-    do {
-        err = pier__seam->ring_enter(ring, pier__seam->now() + PIER_SECOND);
-    } while (err == -EINTR);
-    if (err < 0) return err;
+    pier_time until = pier__seam->now() + PIER_SECOND;
+    while ((err = pier__seam->ring_enter(ring, until)) < 0) {
+        bool short_of_room = err == -EBUSY || err == -EAGAIN; /* of memory, for the moment */
+        if (err != -EINTR && !(short_of_room && pier__seam->now() < until)) return err;
+        if (short_of_room) (void)pier__seam->poll(NULL, 0, pier__seam->now() + REST);
+    }
     return next_result(ring, &cqe) ? pier__seam->ring_result(cqe.res) : -ENOSYS;
 }
 
