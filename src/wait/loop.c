@@ -162,7 +162,9 @@ void pier__pending_done(struct pier__pending *pending, int64_t result)
         return;
     }
     pier__pending_unlink(pending);
-    pending->result = pending->moved > 0 ? (int64_t)pending->moved : result;
+    /* Of what is only put off, to be tried again after a nap, the rest is still to come. */
+    bool counts = pending->moved > 0 && result != -EAGAIN;
+    pending->result = counts ? (int64_t)pending->moved : result;
     pending->done = true;
     pier__task_ready(pending->task);
 }

@@ -16,6 +16,7 @@ struct wait {
     struct pier__task *task;
     struct pier__op *op;
     pier_time limit; /* when to give up */
+    size_t moved;    /* of a MSG_WAITALL that is not complete, before a nap */
     int off;         /* why it shall end: a code of ours; 0: it need not */
     bool taken;      /* that code comes from the task: to be taken by who delivers it */
 };
@@ -54,6 +55,7 @@ static int reason(struct wait *w)
 
 static int64_t deliver(const struct wait *w)
 {
+    if (w->moved > 0) return (int64_t)w->moved;
     return w->taken ? pier__task_take_off(w->task, w->off) : w->off;
 }
 
@@ -163,12 +165,14 @@ static int64_t run(struct wait *w)
     struct pier__pending p;
     prepare(&p, w->op, w->op->fd, w->op->life, pier__op_events(w->op));
     p.message = &message;
+    p.moved = w->moved;
     w->task->pendings = &p;
     w->task->pending_count = 1;
     start(w, &p);
     finish(w, &p, 1, 1);
     w->task->pendings = NULL;
     w->task->pending_count = 0;
+    w->moved = p.moved;
     if (w->off == 0 || (p.result != -ECANCELED && p.result != -EAGAIN)) return p.result;
     /*
      * However short the time-out, what is there by then is still taken. Not so for sends: a socket
@@ -212,7 +216,8 @@ static int64_t await_call(struct wait *w)
             op->connecting = true;
             n = run(w);
         }
-        if (n == -EAGAIN && at_end(op) && (n = attempt(w)) == -EAGAIN) n = tell_end(op);
+        if (n == -EAGAIN && w->moved == 0 && at_end(op) && (n = attempt(w)) == -EAGAIN)
+            n = tell_end(op);
         if (n != -EAGAIN) return pier__op_settle(op, n);
         if (nap(w, naps) < 0) return deliver(w);
     }
