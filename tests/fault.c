@@ -359,7 +359,7 @@ static int fault_ring_result(int result)
 static int fault_ring_enter(struct io_uring *ring, pier_time deadline)
 {
     if (!fail_onwards && fails("ring_enter")) return -EBUSY;
-    if (noise & NOISE_SPURIOUS && chance(8)) return -EBUSY;
+    if (noise & NOISE_SPURIOUS && chance(200)) return -EBUSY; /* it costs a rest */
     return interrupts() ? -EINTR : SYSTEM.ring_enter(ring, deadline);
 }
 

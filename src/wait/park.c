@@ -190,7 +190,7 @@ static int64_t run(struct wait *w)
 static bool at_end(const struct pier__op *op)
 {
     struct pollfd fd = {.fd = op->fd, .events = POLLRDHUP};
-    return pier__op_receives(op) && pier__op_unlimited(op) &&
+    return pier__op_receives(op) && !op->stream && pier__op_unlimited(op) &&
            pier__seam->poll(&fd, 1, /* deadline= */ 0) > 0 && fd.revents & POLLRDHUP;
 }
 
