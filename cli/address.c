@@ -13,7 +13,9 @@ struct range {
     const char *meaning;
 };
 
-/* Narrower ranges before those in which they lie. IANA's registries of special addresses; RFC 6890. */
+/*
+ * Narrower ranges before those in which they lie. IANA's registries of special addresses; RFC 6890.
+ */
 static const struct range inet_ranges[] = {
     {{0, 0, 0, 0}, 32, "any address of this host, to listen on"},
     {{0}, 8, "this network (RFC 1122)"},

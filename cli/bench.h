@@ -2,7 +2,10 @@
 #ifndef PIER_BENCH_H
 #define PIER_BENCH_H
 
-/* What the files of pier bench share: what was asked for, what was measured, and what is made of it. */
+/*
+ * What the files of pier bench share: what was asked for, what was measured, and what is made of
+ * it.
+ */
 #include "cli.h"
 #include "histogram.h"
 

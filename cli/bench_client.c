@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* One connection of a bench, from the first connect to the last close: what each kind of request is. */
+/*
+ * One connection of a bench, from the first connect to the last close: what each kind of request
+ * is.
+ */
 #include "bench.h"
 
 #include <errno.h>

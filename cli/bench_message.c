@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a request sends: eight bytes that tell its number, then bytes at random that all requests have
- * in common. So an answer that belongs to another request, or has lost a piece, is no answer.
+ * What a request sends: eight bytes that tell its number, then bytes at random that all requests
+ * have in common. So an answer that belongs to another request, or has lost a piece, is no answer.
  */
 #include "bench.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The latencies by percentile, drawn by gnuplot: to the right a tenth of the requests is left at each
- * mark, so that the slowest few have as much room as all others.
+ * The latencies by percentile, drawn by gnuplot: to the right a tenth of the requests is left at
+ * each mark, so that the slowest few have as much room as all others.
  */
 #include "bench.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A bench from its beginning to its end: all connections are made first, each in a task of one loop,
- * and then the clock starts. At the end no more requests begin, and those under way have their
- * time to finish. A signal ends it at once.
+ * A bench from its beginning to its end: all connections are made first, each in a task of one
+ * loop, and then the clock starts. At the end no more requests begin, and those under way have
+ * their time to finish. A signal ends it at once.
  */
 #include "bench.h"
 

@@ -3,8 +3,8 @@
 #define PIER_CLI_H
 
 /*
- * What the verbs of the command share. Each verb has a file of its own, and in it one struct verb, from
- * which it is parsed, told by --help, completed by the shells and described in its man page.
+ * What the verbs of the command share. Each verb has a file of its own, and in it one struct verb,
+ * from which it is parsed, told by --help, completed by the shells and described in its man page.
  */
 
 #include <limits.h>
@@ -121,7 +121,8 @@ int man(const char *verb);
 int complete(int count, char **words);
 
 /*
- * arguments.c: DONE with the operands, NULL after the last; MISUSE; or HELPED when it asks for help.
+ * arguments.c: DONE with the operands, NULL after the last; MISUSE; or HELPED when it asks for
+ * help.
  */
 enum { HELPED = -1 };
 int read_arguments(const struct verb *it, int argc, char **argv, char *out[OPERANDS + 1]);
@@ -195,8 +196,9 @@ void confine(const struct freedom *it);
 
 /*
  * stop.c: from now on SIGINT and SIGTERM call `stop` with how often they came, in a thread of its
- * own, again while it answers -ESRCH (nobody is there to be stopped yet). Those that whoever started
- * us wants ignored, as nohup does, stay ignored. The third one ends the process. DONE or FAILED.
+ * own, again while it answers -ESRCH (nobody is there to be stopped yet). Those that whoever
+ * started us wants ignored, as nohup does, stay ignored. The third one ends the process. DONE or
+ * FAILED.
  */
 int on_signals(int (*stop)(int times));
 int signal_that_came(void); /* the last one, or 0 */
@@ -345,7 +347,9 @@ void diag_set_inet4(struct diag_end *it, const void *host);
 
 enum { OWNERS_NAMED = 6 }; /* of a server's hundred workers there is only the number */
 
-/* owners.c: fills in who holds them; `wanted` is a process by name or number, or NULL. 0 or a code. */
+/*
+ * owners.c: fills in who holds them; `wanted` is a process by name or number, or NULL. 0 or a code.
+ */
 int find_owners(struct diag *of, const char *wanted);
 
 /*

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a verb that serves gives up once its sockets and files are open, so that a client who finds a hole in
- * it has found little: landlock(7) takes the rest of the file system from it, other TCP ports, and whom it
- * may signal; no_new_privs what a set-user-ID program would give back. Threads inherit it from the one
- * that makes them, so it comes before all others. A kernel that cannot do it is no failure.
+ * What a verb that serves gives up once its sockets and files are open, so that a client who finds
+ * a hole in it has found little: landlock(7) takes the rest of the file system from it, other TCP
+ * ports, and whom it may signal; no_new_privs what a set-user-ID program would give back. Threads
+ * inherit it from the one that makes them, so it comes before all others. A kernel that cannot do
+ * it is no failure.
  */
 #include "cli.h"
 
@@ -16,9 +17,9 @@
 #include <unistd.h>
 
 /*
- * Of linux/landlock.h, which older systems do not have, or not all of it; the numbers of the calls are the
- * same on every architecture. Only rights that are known here are taken away: what a later kernel adds we
- * might need.
+ * Of linux/landlock.h, which older systems do not have, or not all of it; the numbers of the calls
+ * are the same on every architecture. Only rights that are known here are taken away: what a later
+ * kernel adds we might need.
  */
 enum {
     CREATE_RULESET = 444,
@@ -83,23 +84,23 @@ static void allow_folder(int rules, const char *path, uint64_t rights)
     close(rule.folder);
 }
 
-static const char *folder_of(char out[PATH_MAX], const char *path)
+/* The folder in which this path lies; "/" only if `root`. */
+static void allow_folder_of(int rules, const char *path, bool root, uint64_t rights)
 {
     const char *slash = strrchr(path, '/');
-    int length = slash == NULL ? 1 : slash == path ? 1 : (int)(slash - path);
-    snprintf(out, PATH_MAX, "%.*s", length, slash == NULL ? "." : path);
-    return out;
+    size_t length = slash == NULL || slash == path ? 1 : (size_t)(slash - path);
+    char *folder = strndup(slash == NULL ? "." : path, length);
+    if (folder != NULL && (root || strcmp(folder, "/") != 0)) allow_folder(rules, folder, rights);
+    free(folder);
 }
 
 static void allow_resolver(int rules)
 {
-    char folder[PATH_MAX];
     for (size_t i = 0; resolver_folders[i] != NULL; i++)
         allow_folder(rules, resolver_folders[i], READ_FILE | READ_DIR);
     /* Often a link to where somebody else keeps it. */
     char *table = realpath("/etc/resolv.conf", NULL);
-    if (table != NULL && strcmp(folder_of(folder, table), "/") != 0)
-        allow_folder(rules, folder, READ_FILE | READ_DIR);
+    if (table != NULL) allow_folder_of(rules, table, /* root= */ false, READ_FILE | READ_DIR);
     free(table);
 }
 
@@ -148,12 +149,12 @@ static struct ruleset choose(const struct freedom *it, const struct target *targ
 static int restrict_to(const struct freedom *it, const struct target *target, int version)
 {
     struct ruleset all = choose(it, target, version);
-    char folder[PATH_MAX];
     int rules = (int)syscall(CREATE_RULESET, &all, sizeof all, 0);
     if (rules < 0) return errno;
     if (it->listener->path[0] != '\0')
-        allow_folder(rules, folder_of(folder, it->listener->path), REMOVE_FILE);
-    if (it->file != NULL) allow_folder(rules, folder_of(folder, it->file), REMOVE_FILE | MAKE_REG);
+        allow_folder_of(rules, it->listener->path, /* root= */ true, REMOVE_FILE);
+    if (it->file != NULL)
+        allow_folder_of(rules, it->file, /* root= */ true, REMOVE_FILE | MAKE_REG);
     if (target->name) allow_resolver(rules);
     if (*CHECKERS != '\0') allow_folder(rules, CHECKERS, READ_FILE | READ_DIR);
     if (target->port > 0) allow_port(rules, target->port);

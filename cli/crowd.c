@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Many clients of one stdin and stdout: what each of them sends is written, and what comes on stdin goes to
- * all that are there. Who does not read holds up the others, since nothing piles up in memory; a time for
- * silence ends that.
+ * Many clients of one stdin and stdout: what each of them sends is written, and what comes on stdin
+ * goes to all that are there. Who does not read holds up the others, since nothing piles up in
+ * memory; a time for silence ends that.
  */
 #include "cli.h"
 

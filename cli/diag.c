@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The sockets of this network namespace, as the kernel tells of them: sock_diag(7) over netlink(7). */
+/*
+ * The sockets of this network namespace, as the kernel tells of them: sock_diag(7) over netlink(7).
+ */
 #include "cli.h"
 
 #include <errno.h>
@@ -97,7 +99,16 @@ static int add_row(struct diag *to, const struct diag_row *row)
     return 0;
 }
 
-/* The attribute of this type behind the first `fixed` bytes; NULL if there is none, or one too short. */
+/* NLMSG_DATA() that leaves const what is. */
+static const void *data_of(const struct nlmsghdr *header)
+{
+    return (const char *)header + NLMSG_HDRLEN;
+}
+
+/*
+ * The attribute of this type behind the first `fixed` bytes; NULL if there is none, or one too
+ * short.
+ */
 static const void *attribute(
     const struct nlmsghdr *header, size_t fixed, int type, size_t least, size_t *out_length)
 {
@@ -132,7 +143,7 @@ static int take_inet(const struct dump *it, const struct nlmsghdr *header)
     struct inet_diag_msg m;
     static const unsigned char any[16];
     if (header->nlmsg_len < NLMSG_LENGTH(sizeof m)) return -EBADMSG;
-    memcpy(&m, NLMSG_DATA(header), sizeof m);
+    memcpy(&m, data_of(header), sizeof m);
     struct diag_row row = {.kind = it->kind,
         .state = m.idiag_state,
         .inode = m.idiag_inode,
@@ -151,7 +162,7 @@ static int take_unix(const struct dump *it, const struct nlmsghdr *header)
 {
     struct unix_diag_msg m;
     if (header->nlmsg_len < NLMSG_LENGTH(sizeof m)) return -EBADMSG;
-    memcpy(&m, NLMSG_DATA(header), sizeof m);
+    memcpy(&m, data_of(header), sizeof m);
     struct diag_row row = {
         .kind = DIAG_UNIX, .type = m.udiag_type, .state = m.udiag_state, .inode = m.udiag_ino};
     size_t length;
@@ -176,11 +187,13 @@ static int take_unix(const struct dump *it, const struct nlmsghdr *header)
     return err;
 }
 
-/* What stands behind the header of NLMSG_ERROR, and of NLMSG_DONE since it tells of failed dumps. */
+/*
+ * What stands behind the header of NLMSG_ERROR, and of NLMSG_DONE since it tells of failed dumps.
+ */
 static int error_in(const struct nlmsghdr *header)
 {
     int err = 0;
-    if (header->nlmsg_len >= NLMSG_LENGTH(sizeof err)) memcpy(&err, NLMSG_DATA(header), sizeof err);
+    if (header->nlmsg_len >= NLMSG_LENGTH(sizeof err)) memcpy(&err, data_of(header), sizeof err);
     return err < 0 ? err : 0;
 }
 

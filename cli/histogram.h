@@ -3,9 +3,10 @@
 #define PIER_HISTOGRAM_H
 
 /*
- * How often each length of time was seen, to three significant digits, in memory that does not grow.
- * Below HISTOGRAM_EXACT every number has a slot of its own. Above, each power of two is cut into
- * HISTOGRAM_EXACT / 2 slots of one width, which so is never more than 1/1024 of what lies in it.
+ * How often each length of time was seen, to three significant digits, in memory that does not
+ * grow. Below HISTOGRAM_EXACT every number has a slot of its own. Above, each power of two is cut
+ * into HISTOGRAM_EXACT / 2 slots of one width, which so is never more than 1/1024 of what lies in
+ * it.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,8 +32,8 @@ void histogram_add(struct histogram *it, int64_t value); /* a negative one count
  */
 uint64_t histogram_at(const struct histogram *it, unsigned share);
 /*
- * The first slot from `from` on that is not empty: the largest value that belongs there, and how many
- * do. Returns where to go on, or 0 at the end.
+ * The first slot from `from` on that is not empty: the largest value that belongs there, and how
+ * many do. Returns where to go on, or 0 at the end.
  */
 size_t histogram_step(
     const struct histogram *it, size_t from, uint64_t *out_value, uint64_t *out_count);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stdin, cut into what is sent at once: as it comes; or, of lines, all that are whole, with CR LF; or, for
- * datagrams, one line without its end.
+ * stdin, cut into what is sent at once: as it comes; or, of lines, all that are whole, with CR LF;
+ * or, for datagrams, one line without its end.
  */
 #include "cli.h"
 

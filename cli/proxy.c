@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pier proxy: clients of one address served by another one. Each client has two tasks, one for each direction;
- * what one side does not take, the other is not asked for, so nothing piles up. An end is passed on as
- * an end, and what was cut off as cut off: half must not look like the whole.
+ * pier proxy: clients of one address served by another one. Each client has two tasks, one for each
+ * direction; what one side does not take, the other is not asked for, so nothing piles up. An end
+ * is passed on as an end, and what was cut off as cut off: half must not look like the whole.
  */
 #include "cli.h"
 

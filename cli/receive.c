@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* pier receive: a file from pier send (which tells what they say), that takes its name when it is whole. */
+/*
+ * pier receive: a file from pier send (which tells what they say), that takes its name when it is
+ * whole.
+ */
 #include "cli.h"
 
 #include <errno.h>
@@ -61,7 +64,9 @@ static int name_file(struct incoming *it, const char *name)
     return DONE;
 }
 
-/* What an earlier try has left, or an empty one. Ours alone: nobody else may choose what it holds. */
+/*
+ * What an earlier try has left, or an empty one. Ours alone: nobody else may choose what it holds.
+ */
 static int open_part(struct incoming *it)
 {
     struct stat file;
@@ -139,7 +144,9 @@ static int agree(struct incoming *it)
     return ftruncate(it->fd, 0) == 0 ? DONE : wrong_part(it);
 }
 
-/* To know before, and not after an hour, that the disk is too small. Some file systems cannot tell. */
+/*
+ * To know before, and not after an hour, that the disk is too small. Some file systems cannot tell.
+ */
 static int reserve(struct incoming *it)
 {
     uint64_t left = it->size - it->has;

@@ -90,7 +90,9 @@ static int agree(struct outgoing *it, uint64_t *out_from)
     return DONE;
 }
 
-/* Before the end it speaks only to refuse. Its last words are there even if the connection is not. */
+/*
+ * Before the end it speaks only to refuse. Its last words are there even if the connection is not.
+ */
 static int refused(struct outgoing *it, const char *otherwise)
 {
     char line[TRANSFER_LINE];
@@ -118,7 +120,9 @@ static int send_rest(struct outgoing *it, uint64_t from)
             return refused(it, text);
         }
         if (n == 0) return fail("%s: it has become shorter", screen_quote(it->name));
-        /* Read once more from the page cache: if it has changed meanwhile, the receiver will see. */
+        /*
+         * Read once more from the page cache: if it has changed meanwhile, the receiver will see.
+         */
         if (add(it, before, (uint64_t)n) != DONE) return FAILED;
         progress_at(&progress, (uint64_t)at);
     }

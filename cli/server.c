@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A socket at an address of ours, for clients or for datagrams, and the path that AF_UNIX leaves on the disk. */
+/*
+ * A socket at an address of ours, for clients or for datagrams, and the path that AF_UNIX leaves on
+ * the disk.
+ */
 #include "cli.h"
 
 #include <errno.h>
@@ -7,7 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What a datagram socket can be bound to: ":port" is IPv6 for both families, where there is that. */
+/*
+ * What a datagram socket can be bound to: ":port" is IPv6 for both families, where there is that.
+ */
 static pier_addr resolve(const char *address, bool *dual)
 {
     pier_addr it = pier_addr_parse(address, NULL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ctrl-C and SIGTERM, for the verbs that serve: a thread waits for them, so that none comes too early
- * or in the middle of something, and whoever is stopped need not know of signals. And what may not
- * stay behind when a signal ends a verb at once.
+ * Ctrl-C and SIGTERM, for the verbs that serve: a thread waits for them, so that none comes too
+ * early or in the middle of something, and whoever is stopped need not know of signals. And what
+ * may not stay behind when a signal ends a verb at once.
  */
 #include "cli.h"
 

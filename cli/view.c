@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What stdout shows of a conversation: the bytes that come, as they are or with the line ends of this
- * system; or all that passes, either way, in hexadecimal. One piece is never torn by another.
+ * What stdout shows of a conversation: the bytes that come, as they are or with the line ends of
+ * this system; or all that passes, either way, in hexadecimal. One piece is never torn by another.
  */
 #include "cli.h"
 
