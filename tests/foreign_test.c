@@ -33,24 +33,13 @@ static struct {
     int pair[2];
 } scene;
 
-static int echo(void *arg)
-{
-    int s = (int)(intptr_t)arg;
-    char buf[256];
-    ssize_t n;
-    while ((n = pier_recv(s, buf, sizeof buf, 0)) > 0)
-        assert_int_equal(pier_sendall(s, buf, (size_t)n, 0), n);
-    assert_int_equal(pier_close(s), 0);
-    return (int)n;
-}
-
 static int serve(void *arg)
 {
     int listener = (int)(intptr_t)arg;
     for (int i = 0; i < CLIENTS; i++) {
         int s = pier_accept(listener, NULL);
         assert_true(s >= 0);
-        assert_true(pier_spawn(echo, (void *)(intptr_t)s, NULL).number > 0);
+        assert_true(pier_spawn(scene_echo, (void *)(intptr_t)s, NULL).number > 0);
     }
     assert_int_equal(pier_close(listener), 0);
     return 0;

@@ -74,17 +74,6 @@ static void settle(void)
 
 /* Conversations. */
 
-static int echo(void *arg)
-{
-    int s = (int)(intptr_t)arg;
-    char buf[256];
-    ssize_t n;
-    while ((n = pier_recv(s, buf, sizeof buf, 0)) > 0)
-        assert_int_equal(pier_sendall(s, buf, (size_t)n, 0), n);
-    assert_int_equal(pier_close(s), 0);
-    return (int)n;
-}
-
 static int serve(void *arg)
 {
     int listener = (int)(intptr_t)arg;
@@ -92,7 +81,7 @@ static int serve(void *arg)
         int s = pier_accept(listener, NULL);
         assert_true(s >= 0);
         pier_task task =
-            pier_spawn(echo, (void *)(intptr_t)s, &(pier_spawn_opts){.detached = true});
+            pier_spawn(scene_echo, (void *)(intptr_t)s, &(pier_spawn_opts){.detached = true});
         assert_true(task.number > 0);
     }
     assert_int_equal(pier_close(listener), 0);

@@ -255,6 +255,17 @@ class Case(unittest.TestCase):
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
 
+    def need_vsock(self):
+        """Skip the test where this machine cannot be reached by AF_VSOCK from itself."""
+        try:
+            with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as s:
+                s.bind((1, 0xffffffff))
+                s.listen()
+                with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as c:
+                    c.connect((1, s.getsockname()[1]))
+        except OSError:
+            self.skipTest("no loopback of AF_VSOCK here")
+
     def unused_port(self):
         """A port for a program that cannot choose one itself; below those that the kernel hands out."""
         for port in random.sample(range(20000, 30000), 100):

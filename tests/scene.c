@@ -280,3 +280,14 @@ void scene_on_each_backend(int (*fn)(void *backend))
         assert_int_equal(pier_run(fn, (void *)(uintptr_t)backends[i], &opts), 0);
     }
 }
+
+int scene_echo(void *arg)
+{
+    int s = (int)(intptr_t)arg;
+    char buf[256];
+    ssize_t n;
+    while ((n = pier_recv(s, buf, sizeof buf, 0)) > 0)
+        assert_int_equal(pier_sendall(s, buf, (size_t)n, 0), n);
+    assert_int_equal(pier_close(s), 0);
+    return (int)n;
+}

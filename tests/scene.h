@@ -101,4 +101,7 @@ void scene_on_each_backend(int (*fn)(void *backend));
 /* SIGALRM every millisecond until it is called with false. */
 void scene_signal_storm(bool on);
 
+/* A task: says back what comes on the socket that `s` is, up to its end, and closes it. */
+int scene_echo(void *s);
+
 #endif

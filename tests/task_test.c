@@ -111,17 +111,6 @@ TEST(task_verbs_outside_a_loop_are_refused)
 
 /* Conversations. */
 
-static int echo(void *arg)
-{
-    int s = (int)(intptr_t)arg;
-    char buf[256];
-    ssize_t n;
-    while ((n = pier_recv(s, buf, sizeof buf, 0)) > 0)
-        assert_int_equal(pier_sendall(s, buf, (size_t)n, 0), n);
-    assert_int_equal(pier_close(s), 0);
-    return (int)n;
-}
-
 static int talk(void *arg)
 {
     int s = (int)(intptr_t)arg;
@@ -145,7 +134,7 @@ static int converse(void *unused)
         for (int i = 0; i < 20 && scene_is_stream(*kind); i++) {
             int pair[2];
             scene_pair(*kind, pair);
-            pier_group_spawn(&group, echo, (void *)(intptr_t)pair[0], NULL);
+            pier_group_spawn(&group, scene_echo, (void *)(intptr_t)pair[0], NULL);
             pier_group_spawn(&group, talk, (void *)(intptr_t)pair[1], NULL);
         }
     }
