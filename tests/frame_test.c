@@ -619,8 +619,8 @@ TEST(a_reset_in_the_middle_is_no_end_of_stream)
     tcp_pair(p);
     say(p[0], "half");
     test_sleep(0.02);
-    struct linger abort = {1, 0};
-    setsockopt(p[0], SOL_SOCKET, SO_LINGER, &abort, sizeof abort);
+    struct linger at_once = {1, 0};
+    setsockopt(p[0], SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     struct reader r = {.s = p[1]};
     pthread_t thread = test_thread(read_a_line, &r);
     test_sleep(0.05);

@@ -187,6 +187,10 @@ void scene_start(struct scene_call *call, int64_t (*run)(void *arg), void *arg)
 /* Is the number that of a call which waits for a descriptor? */
 static bool waits(long number)
 {
+#ifdef TEST_CROSS /* the number is that of another processor: time has to do */
+    test_sleep(0.02);
+    if (number >= 0) return true;
+#endif
     static const long numbers[] = {
         SYS_recvfrom,
         SYS_recvmsg,

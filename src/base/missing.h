@@ -139,6 +139,22 @@ _Static_assert(sizeof(struct pier__sockaddr_sco) == 8, "as in the kernel");
 #    define ICMPV6_FILTER 1
 #endif
 
+#ifndef IP_LOCAL_PORT_RANGE
+#    define IP_LOCAL_PORT_RANGE 51
+#endif
+#ifndef IP_PROTOCOL
+#    define IP_PROTOCOL 52
+#endif
+#ifndef IPV6_FLOWINFO /* linux/in6.h has these, which cannot be had beside netinet/in.h everywhere */
+#    define IPV6_FLOWINFO 11
+#endif
+#ifndef IPV6_FLOWLABEL_MGR
+#    define IPV6_FLOWLABEL_MGR 32
+#endif
+#ifndef IPV6_FLOWINFO_SEND
+#    define IPV6_FLOWINFO_SEND 33
+#endif
+
 #ifndef PACKET_VNET_HDR_SZ
 #    define PACKET_VNET_HDR_SZ 24
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A stand-in for <cmocka.h> where there is none for the processor, as tools/aarch64.sh finds it: the asserts that the tests it
- * builds use. Those that fail say so and abort, which the runner turns into a failed test.
+ * A stand-in for <cmocka.h> where there is none for the processor, as tools/aarch64.sh finds it:
+ * the asserts that the tests it builds use. Those that fail say so and abort, which the runner
+ * turns into a failed test.
  */
 #ifndef PIER_TESTS_CROSS_CMOCKA_H
 #define PIER_TESTS_CROSS_CMOCKA_H
@@ -20,7 +21,9 @@
     cross_equal((uintmax_t)(a), (uintmax_t)(b), __FILE__, __LINE__, #a " == " #b)
 #define assert_ptr_equal(a, b) \
     assert_true((const void *)(uintptr_t)(a) == (const void *)(uintptr_t)(b))
-#define assert_string_equal(a, b) assert_true(strcmp((a), (b)) == 0)
+#define assert_memory_equal(a, b, n) assert_true(memcmp((a), (b), (n)) == 0)
+#define print_error(...)             ((void)fprintf(stderr, __VA_ARGS__))
+#define assert_string_equal(a, b)    assert_true(strcmp((a), (b)) == 0)
 #define assert_in_range(x, least, most) \
     assert_true((uintmax_t)(x) >= (uintmax_t)(least) && (uintmax_t)(x) <= (uintmax_t)(most))
 
