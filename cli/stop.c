@@ -25,9 +25,13 @@ static void clean_up(void)
 /* Then the signal does what it always does. */
 static void die(int number)
 {
+    sigset_t it;
+    sigemptyset(&it);
+    sigaddset(&it, number);
     clean_up();
     signal(number, SIG_DFL);
     raise(number);
+    pthread_sigmask(SIG_UNBLOCK, &it, NULL);
 }
 
 void clean_up_with(void (*function)(void))
@@ -59,12 +63,7 @@ static void *wait_for_signals(void *unused)
 {
     for (int times = 1, number; sigwait(&numbers, &number) == 0; times++) {
         atomic_store(&last, number);
-        if (times > 2) {
-            clean_up();
-            signal(number, SIG_DFL);
-            raise(number);
-            pthread_sigmask(SIG_UNBLOCK, &numbers, NULL);
-        }
+        if (times > 2) die(number);
         while (stop_it(times) == -ESRCH)
             pier_sleep(0.01);
     }

@@ -43,11 +43,18 @@ class Streams(programs.Case):
     def unix_server(self, path, answer):
         """One client at a Unix path: what answer(connection) returns lands in the list that is returned."""
         server = self.listen(socket.AF_UNIX, str(path))
-        got = []
+        server.settimeout(0.1)
+        got, over = [], threading.Event()
+
+        def next_client():
+            while not over.is_set():  # nobody may come at all
+                with contextlib.suppress(TimeoutError):
+                    return server.accept()[0]
+            raise OSError
 
         def run():
             with contextlib.suppress(OSError):
-                connection, _ = server.accept()
+                connection = next_client()
                 server.close()
                 connection.settimeout(PATIENCE)
                 with connection:
@@ -56,7 +63,7 @@ class Streams(programs.Case):
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         self.addCleanup(thread.join, PATIENCE)
-        self.addCleanup(server.close)
+        self.addCleanup(over.set)
         return got, thread
 
     def call(self, program, path):
