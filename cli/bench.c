@@ -3,8 +3,6 @@
 #include "bench.h"
 
 #include <math.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,17 +70,6 @@ static int prepare(struct bench_summary *out_earlier)
         return fail("%s: it is of bench %s, and this is %s", screen_quote(earlier_name),
             bench_kinds[out_earlier->kind], bench_kinds[settings.kind]);
     return plot != NULL ? bench_plot_check(plot) : DONE;
-}
-
-/* As the signal would have ended us, had there been nothing to tell. */
-static void die_of(int number)
-{
-    sigset_t that;
-    sigemptyset(&that);
-    sigaddset(&that, number);
-    signal(number, SIG_DFL);
-    pthread_sigmask(SIG_UNBLOCK, &that, NULL);
-    raise(number);
 }
 
 static int tell_result(const struct bench_result *result, const struct bench_summary *earlier)

@@ -202,6 +202,7 @@ void confine(const struct freedom *it);
  */
 int on_signals(int (*stop)(int times));
 int signal_that_came(void); /* the last one, or 0 */
+void die_of(int number);    /* clean up, and end as this signal ends a program by itself */
 /* What has still to be done when a signal or give_up() ends a verb; async-signal-safe. */
 void clean_up_with(void (*function)(void));
 _Noreturn void give_up(int status); /* from any thread */

@@ -22,8 +22,7 @@ static void clean_up(void)
         cleaners[i]();
 }
 
-/* Then the signal does what it always does. */
-static void die(int number)
+void die_of(int number)
 {
     sigset_t it;
     sigemptyset(&it);
@@ -45,7 +44,7 @@ void clean_up_with(void (*function)(void))
         struct sigaction was;
         sigaction(ends[i], NULL, &was);
         if (was.sa_handler != SIG_DFL) continue; /* ignored by whoever started us */
-        sigaction(ends[i], &(struct sigaction){.sa_handler = die}, NULL);
+        sigaction(ends[i], &(struct sigaction){.sa_handler = die_of}, NULL);
     }
 }
 
@@ -63,7 +62,7 @@ static void *wait_for_signals(void *unused)
 {
     for (int times = 1, number; sigwait(&numbers, &number) == 0; times++) {
         atomic_store(&last, number);
-        if (times > 2) die(number);
+        if (times > 2) die_of(number);
         while (stop_it(times) == -ESRCH)
             pier_sleep(0.01);
     }
