@@ -67,8 +67,8 @@ struct pier__strand;
 void pier__failure_forget(struct pier__strand *strand);
 
 /*
- * Failures of other strands that this one returns as its own result, kept until they are told; NULL: none. `which` says of
- * whom each is.
+ * Failures of other strands that this one returns as its own result, kept until they are told;
+ * NULL: none. `which` says of whom each is.
  */
 struct pier__record;
 
@@ -76,7 +76,10 @@ struct pier__record;
 void pier__failure_keep(
     struct pier__record **kept, const struct pier__strand *from, int64_t code, const void *which);
 
-/* It becomes the last failure of the strand that is running, and is kept no more. False: there is none. */
+/*
+ * It becomes the last failure of the strand that is running, and is kept no more. False: there is
+ * none.
+ */
 bool pier__failure_tell(struct pier__record **kept, const void *which);
 
 /* Nobody will ask for it; `which` NULL: for any of them. */

@@ -145,7 +145,8 @@ _Static_assert(sizeof(struct pier__sockaddr_sco) == 8, "as in the kernel");
 #ifndef IP_PROTOCOL
 #    define IP_PROTOCOL 52
 #endif
-#ifndef IPV6_FLOWINFO /* linux/in6.h has these, which cannot be had beside netinet/in.h everywhere */
+/* Those of linux/in6.h, which cannot be had beside netinet/in.h everywhere. */
+#ifndef IPV6_FLOWINFO
 #    define IPV6_FLOWINFO 11
 #endif
 #ifndef IPV6_FLOWLABEL_MGR

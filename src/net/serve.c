@@ -196,7 +196,6 @@ static int serve_published(struct pier__serving *serving)
 {
     int err = pier__serve_accept(serving);
     bool stopped = atomic_load(&serving->drained_until) != 0,
-
          closed = pier__life_closing(&serving->use.entry->life);
     /*
      * Its end has been asked for; that nobody is queued, or the listener gone by now, is no

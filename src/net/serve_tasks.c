@@ -117,7 +117,10 @@ static bool look_around(struct pier__worker *worker, struct pier__client **out)
     return !ends;
 }
 
-/* Nobody is served any more. What the handlers have spawned has until the end of the drain, too, if there is one. */
+/*
+ * Nobody is served any more. What the handlers have spawned has until the end of the drain, too, if
+ * there is one.
+ */
 static void limit_others(const struct pier__worker *worker)
 {
     worker->run->until = atomic_load(&worker->serving->drained_until);

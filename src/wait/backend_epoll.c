@@ -232,8 +232,8 @@ static void tell(struct pier__loop *loop, int fd, uint64_t birth, uint32_t event
         if (attempt(p, watch, &n)) {
             end(loop, p, watch, n);
         } else if (++p->lies > LIES && p->op->code != PIER_OP_CONNECT) {
-            watch->ready |=
-                direction(p); /* no edge will tell of it again: after its nap it shall try */
+            /* No edge will tell of it again: after its nap it shall try. */
+            watch->ready |= direction(p);
             end(loop, p, watch, -EAGAIN);
         } else if (!watch->bare && watch->birth) {
             (void)arm(loop, watch, p, /* tried= */ true);

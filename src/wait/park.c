@@ -119,7 +119,10 @@ static void finish(struct wait *w, struct pier__pending *parts, size_t count, si
         int why = w->off < 0 ? 0 : reason(w);
         if (why == 0) {
             park(w, w->off < 0 ? PIER_NEVER : w->limit);
-            /* Being woken ends the waiting, not the ending: what is cancelled is still the kernel's. */
+            /*
+             * Being woken ends the waiting, not the ending: what is cancelled is still the
+             * kernel's.
+             */
             if (w->op->code == PIER_OP_POLL && w->off == 0 && w->task->waker.woken) return;
             continue;
         }
