@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/seam.h"
 #include "harness.h"
+#include "scene.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -105,7 +106,7 @@ TEST(getline_does_not_cost_a_system_call_per_byte)
         FILE *f = open_file(p[1], "r");
         for (int i = 0; i < 20; i++)
             say(p[0], "a line of some length\n");
-        test_sleep(0.05);
+        scene_await_bytes(p[1], 20 * 22);
         calls = 0;
         for (int i = 0; i < 20; i++)
             expect_getline(f, "a line of some length\n");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/seam.h"
 #include "harness.h"
+#include "scene.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -331,7 +332,7 @@ TEST(many_small_reads_cost_one_system_call)
     tcp_pair(p);
     for (int i = 0; i < 100; i++)
         say(p[0], "ab\n");
-    test_sleep(0.05);
+    scene_await_bytes(p[1], 300);
     struct pier__seam seam = pier__seam_system;
     seam.recv = count_recv;
     pier__seam = &seam;
@@ -564,13 +565,13 @@ TEST(without_waiting_what_is_there_is_kept_for_the_next_try)
         pier_setblocking(p[1], false);
         assert_int_equal(pier_recv_line(p[1], buf, sizeof buf), -EAGAIN);
         say(p[0], "ab");
-        test_sleep(0.02);
+        scene_await_bytes(p[1], 2);
         assert_int_equal(pier_recv_line(p[1], buf, sizeof buf), -EAGAIN);
         assert_int_equal(pier_recv_exactly(p[1], buf, 3), -EAGAIN);
         assert_int_equal(pier_error_moved(), 2);
         assert_memory_equal(buf, "ab", 2);
         say(p[0], "c\n");
-        test_sleep(0.02);
+        scene_await_bytes(p[1], 2);
         expect_line(p[1], "c\n");
     }
 }

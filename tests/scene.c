@@ -7,11 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -142,6 +144,14 @@ size_t scene_empty(int s)
     for (ssize_t n; (n = recv(s, bytes, sizeof bytes, MSG_DONTWAIT)) > 0;)
         all += (size_t)n;
     return all;
+}
+
+void scene_await_bytes(int s, int count)
+{
+    int have = 0;
+    while (ioctl(s, SIOCINQ, &have) == 0 && have < count)
+        test_sleep(0.001);
+    assert_int_equal(have, count);
 }
 
 void scene_reset(int peer)

@@ -47,6 +47,9 @@ size_t scene_fill(int s);
 /* Receive what is there. Returns how many bytes that was. */
 size_t scene_empty(int s);
 
+/* Wait until so many bytes lie in the kernel, to be received: TCP may take a while to bring them. */
+void scene_await_bytes(int s, int count);
+
 /* A connection of `s` is reset by its peer, which is closed. */
 void scene_reset(int peer);
 
