@@ -692,13 +692,19 @@ TEST(one_reader_at_a_time_the_next_waits_its_turn)
     }
 }
 
+static int64_t take_a_line(void *s)
+{
+    char buf[100];
+    return pier_recv_line(*(int *)s, buf, sizeof buf);
+}
+
 TEST(the_turn_counts_in_the_time_out)
 {
     int p[2];
     tcp_pair(p);
-    struct reader a = {.s = p[1]};
-    pthread_t thread = test_thread(read_a_line, &a);
-    test_sleep(0.05);
+    struct scene_call call;
+    scene_start(&call, take_a_line, &p[1]);
+    scene_await_blocked(&call);
     char buf[10];
     pier_settimeout(p[1], 0.1); /* not for the one who waits already */
     pier_time began = pier_now();
@@ -708,8 +714,7 @@ TEST(the_turn_counts_in_the_time_out)
     assert_int_equal(pier_recv_line(p[1], buf, sizeof buf), -EAGAIN);
     pier_setblocking(p[1], true);
     say(p[0], "x\n");
-    test_join(thread);
-    assert_int_equal(a.result, 2);
+    assert_int_equal(scene_finish(&call), 2);
     pier_close(p[0]);
     pier_close(p[1]);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/seam.h"
 #include "harness.h"
+#include "scene.h"
 #include "sock/buffer.h"
 
 #include <errno.h>
@@ -612,25 +613,7 @@ TEST(a_file_and_a_sendall_do_not_interleave)
     close_pair();
 }
 
-static atomic_bool ended;
-
-/* Not a test of how fast it is: what should end soon is given up after so long. */
-static void await_end(void)
-{
-    for (int i = 0; i < 200 && !ended; i++)
-        test_sleep(0.05);
-    assert_true(ended);
-}
-
-static void *send_in_vain(void *arg)
-{
-    int file = *(int *)arg;
-    ssize_t n = pier_sendfile(pair[0], file, NULL, 0);
-    assert_int_equal(n, -ECANCELED);
-    assert_int_equal(position(file), pier_error_moved());
-    ended = true;
-    return NULL;
-}
+static int64_t send_in_vain(void *file) { return pier_sendfile(pair[0], *(int *)file, NULL, 0); }
 
 TEST(closing_ends_the_sending_of_a_file)
 {
@@ -638,23 +621,15 @@ TEST(closing_ends_the_sending_of_a_file)
         make_pair();
         limit(pair[0], way);
         int file = make_file(LARGE);
-        ended = false;
-        pthread_t thread = test_thread(send_in_vain, &file);
-        test_sleep(0.05);
+        struct scene_call call;
+        scene_start(&call, send_in_vain, &file);
+        scene_await_blocked(&call);
         assert_int_equal(pier_close(pair[0]), 0);
-        await_end();
-        test_join(thread);
+        assert_int_equal(scene_finish(&call), -ECANCELED);
+        assert_int_equal(position(file), call.moved);
         assert_int_equal(pier_close(pair[1]), 0);
         close(file);
     }
-}
-
-static void *send_a_silent_pipe(void *arg)
-{
-    int file = *(int *)arg;
-    assert_int_equal(pier_sendfile(pair[0], file, NULL, 0), -ECANCELED);
-    ended = true;
-    return NULL;
 }
 
 TEST(closing_ends_the_wait_for_a_pipe)
@@ -662,11 +637,11 @@ TEST(closing_ends_the_wait_for_a_pipe)
     int ends[2];
     make_pair();
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    pthread_t thread = test_thread(send_a_silent_pipe, &ends[0]);
-    test_sleep(0.05);
+    struct scene_call call;
+    scene_start(&call, send_in_vain, &ends[0]);
+    scene_await_blocked(&call);
     assert_int_equal(pier_close(pair[0]), 0);
-    await_end();
-    test_join(thread);
+    assert_int_equal(scene_finish(&call), -ECANCELED);
     assert_int_equal(pier_close(pair[1]), 0);
     close(ends[0]);
     close(ends[1]);

@@ -283,9 +283,20 @@ static int closes(void *unused)
 
 TEST(closing_wakes_the_task_that_waits) { on_each(closes); }
 
+/* Said by another task, which runs when the one before waits. */
+static _Atomic bool waits;
+
+static int says_that_it_waits(void *unused)
+{
+    (void)unused;
+    atomic_store(&waits, true);
+    return 0;
+}
+
 static void *close_it(void *arg)
 {
-    test_sleep(0.02);
+    while (!atomic_load(&waits))
+        test_sleep(0.001);
     return (void *)(intptr_t)pier_close(*(int *)arg);
 }
 
@@ -296,7 +307,9 @@ static int is_closed_from_outside(void *unused)
         int pair[2];
         scene_pair(*kind, pair);
         int s = pair[0];
+        atomic_store(&waits, false);
         pthread_t thread = spawn_elsewhere(close_it, &s);
+        pier_spawn(says_that_it_waits, NULL, &(pier_spawn_opts){.detached = true});
         char byte;
         assert_int_equal(pier_recv(pair[0], &byte, 1, 0), -ECANCELED);
         assert_int_equal(pthread_join(thread, NULL), 0);
