@@ -29,7 +29,7 @@ static void on_each(int (*fn)(void *arg))
     }
 }
 
-static pier_time end;
+static int enough; /* signals, as scene_signals_caught() counts them */
 
 static int answers(void *arg)
 {
@@ -46,7 +46,7 @@ static int answers(void *arg)
 static int asks(void *arg)
 {
     int s = (int)(intptr_t)arg;
-    for (int i = 0; i < 10 || pier_now() < end; i++) {
+    for (int i = 0; i < 10 || scene_signals_caught() < enough; i++) {
         char out[64], in[64];
         int length = snprintf(out, sizeof out, "%d asks %d, %g\n", s, i, i / 3.0);
         assert_int_equal(pier_sendall(s, out, (size_t)length, 0), length);
@@ -62,7 +62,7 @@ static int talk_in_a_storm(void *unused)
     (void)unused;
     const pier_spawn_opts small = {.stack_size = SMALL};
     pier_group group;
-    end = pier_after(0.2);
+    enough = scene_signals_caught() + 100;
     assert_int_equal(pier_group_enter(&group), 0);
     for (int i = 0; i < 20; i++) {
         int pair[2];
@@ -73,7 +73,6 @@ static int talk_in_a_storm(void *unused)
     scene_signal_storm(true);
     assert_int_equal(pier_group_leave(&group), 0);
     scene_signal_storm(false);
-    assert_true(scene_signals_caught() > 20);
     return 0;
 }
 

@@ -377,17 +377,20 @@ TEST(storm_of_signals_neither_ends_a_wait_early_nor_starts_it_anew)
         int pair[2];
         stuck_pair("tcp", pair, verbs[i].sends);
         assert_int_equal(pier_settimeout(pair[0], 0.1), 0);
-        scene_signal_storm(true);
-        pier_time start = pier_now();
-        assert_int_equal(
-            verbs[i].call(pair[0]), -ETIME); /* were it started anew, it would not end */
-        pier_time took = pier_now() - start;
-        scene_signal_storm(false);
-        assert_true(took >= PIER_SECOND / 10);
+        int caught;
+        do { /* on a machine with other work a hundred signals may come as one */
+            caught = scene_signals_caught();
+            scene_signal_storm(true);
+            pier_time start = pier_now();
+            assert_int_equal(
+                verbs[i].call(pair[0]), -ETIME); /* were it started anew, it would not end */
+            pier_time took = pier_now() - start;
+            scene_signal_storm(false);
+            assert_true(took >= PIER_SECOND / 10);
+        } while (scene_signals_caught() < caught + 8);
         assert_int_equal(pier_close(pair[0]), 0);
         assert_int_equal(pier_close(pair[1]), 0);
     }
-    assert_true(scene_signals_caught() > 50);
 }
 
 /* A.1: interrupted again and again, by the seam: the wait ends when a virtual clock has run out. */
