@@ -808,15 +808,16 @@ ON_EACH(two_processes_serve_one_listener_and_one_of_them_may_stop)
     pier_addr at;
     assert_int_equal(pier_getsockname(listener, &at), 0);
     pid_t children[2];
+    to_stop = listener;
+    signal(SIGTERM, on_signal); /* before one of them can be told */
     for (int i = 0; i < 2; i++) {
         children[i] = fork();
         if (children[i] != 0) continue;
-        to_stop = listener;
-        signal(SIGTERM, on_signal);
         char name = i ? 'b' : 'a';
         _exit(pier_serve(listener, tell_who, &name, &(pier_serve_opts){.backend = crew}) == 0 ? 0
                                                                                               : 1);
     }
+    signal(SIGTERM, SIG_DFL);
     assert_int_equal(pier_close(listener), 0);
     for (int round = 0; round < 2; round++) {
         served_by[0] = served_by[1] = 0;
@@ -1045,8 +1046,8 @@ static int serve_in_scope(void *arg)
 {
     struct inside *inside = arg;
     pier_scope scope = {0};
-    assert_int_equal(pier_scope_enter(&scope, pier_after(0.05)), 0);
     int s = dial(&inside->server);
+    assert_int_equal(pier_scope_enter(&scope, pier_after(0.05)), 0);
     serve_in_task(inside);
     assert_int_equal(pier_scope_leave(&scope), -ETIME);
     return pier_close(s);
