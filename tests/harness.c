@@ -6,6 +6,7 @@
 #include "base/seam.h"
 #include "main.h"
 #include "wait/thread.h"
+#include "wait/work.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -203,13 +204,21 @@ void test_in_netns_with_time_wait(void)
     if (!write_text("/proc/sys/net/ipv4/tcp_rfc1337", "1")) SKIP("sysctls cannot be set here");
 }
 
-int test_fd_count(void)
+static int entries(const char *path)
 {
-    DIR *dir = opendir("/proc/self/fd");
+    DIR *dir = opendir(path);
     assert_non_null(dir);
-    int count = -3; /* ".", ".." and the folder itself */
+    int count = -2; /* "." and ".." */
     while (readdir(dir))
         count++;
     closedir(dir);
     return count;
 }
+
+bool test_alone(void)
+{
+    struct pier__work_counts pool = pier__work_counts();
+    return pool.queued == 0 && entries("/proc/self/task") <= 1 + (int)pool.idle;
+}
+
+int test_fd_count(void) { return entries("/proc/self/fd") - 1; /* the folder itself */ }

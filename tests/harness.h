@@ -112,6 +112,12 @@ void test_in_netns(void);
  */
 void test_in_netns_with_time_wait(void);
 
+/*
+ * Does no other thread run that might still give back what it took? Those of the resolver's pool
+ * that wait for work do not count.
+ */
+bool test_alone(void);
+
 /* How many descriptors this process has open. */
 int test_fd_count(void);
 
