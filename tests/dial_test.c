@@ -85,6 +85,7 @@ static const struct stub_name names[] = {
     {.name = "six.test", .inet6 = "::1"},
     {.name = "late4.test", .inet = "127.0.0.1", .inet6 = "::1", .wait4 = 0.5},
     {.name = "late6.test", .inet = "127.0.0.1", .inet6 = "::1", .wait6 = 0.5},
+    {.name = "held6.test", .inet = "127.0.0.1", .inet6 = "::1", .wait6 = STUB_HELD},
     {.name = "far.test", .inet = "127.0.0.1", .inet6 = "2001:db8::1"},
     {.name = "mute.test", .how = STUB_MUTE},
     {.name = "empty.test"},
@@ -364,10 +365,11 @@ TEST(ipv4_that_answers_first_waits_a_moment_for_ipv6)
     start_stub();
     int server = listen_at(at(""));
     pier_time began = pier_now();
-    int s = pier_create_connection(at("late6.test"), hurry());
+    int s = pier_create_connection(at("held6.test"), hurry());
     assert_true(pier_now() - began >= PIER_SECOND / 20);
     assert_peer(s, at("127.0.0.1"));
     pier_close(s);
+    stub_dns_let_go();
     pier_close(server);
     stub_dns_stop();
 }

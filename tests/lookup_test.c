@@ -13,6 +13,7 @@
 #include <pier/socket.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,7 +21,7 @@
 static const struct stub_name names[] = {
     {.name = "both.test", .inet = "127.0.0.1", .inet6 = "::1"},
     {.name = "four.test", .inet = "127.0.0.4"},
-    {.name = "late6.test", .inet = "127.0.0.1", .inet6 = "::1", .wait6 = 0.3},
+    {.name = "held6.test", .inet = "127.0.0.1", .inet6 = "::1", .wait6 = STUB_HELD},
     {.name = "mute.test", .how = STUB_MUTE},
 };
 
@@ -138,12 +139,13 @@ static void wait_woken(int fd)
 
 TEST(two_look_ups_run_at_once_beside_a_descriptor)
 {
+    assert_int_equal(setenv("RES_OPTIONS", "timeout:30", 1), 0); /* the resolver is patient, too */
     start_stub();
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     const struct pier__question
-        ask6 = {.host = "late6.test", .service = "80", .family = AF_INET6, .type = SOCK_STREAM},
-        ask4 = {.host = "late6.test", .service = "80", .family = AF_INET, .type = SOCK_STREAM};
+        ask6 = {.host = "held6.test", .service = "80", .family = AF_INET6, .type = SOCK_STREAM},
+        ask4 = {.host = "held6.test", .service = "80", .family = AF_INET, .type = SOCK_STREAM};
     struct pier__lookup *six, *four;
     assert_int_equal(pier__lookup_start(&ask6, &six), 0);
     assert_int_equal(pier__lookup_start(&ask4, &four), 0);
@@ -151,6 +153,7 @@ TEST(two_look_ups_run_at_once_beside_a_descriptor)
         wait_woken(pair[0]);
     }
     assert_false(pier__lookup_done(six));
+    stub_dns_let_go();
     pier_addrinfo *list;
     assert_int_equal(pier__lookup_take(four, &list), 1);
     assert_string_equal(pier_addr_text(list->addr).text, "127.0.0.1:80");

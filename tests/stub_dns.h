@@ -40,11 +40,16 @@ struct stub_name {
     double wait4, wait6;      /* seconds before the answer to A (and all others), and to AAAA */
 };
 
+#define STUB_HELD (-1.0) /* not so many seconds, but until stub_dns_let_go() */
+
 /* Calls test_in_netns(), so before any thread is started. The names stay the caller's. */
 void stub_dns_start(const struct stub_name *names, size_t count);
 
 /* Replace /etc/hosts, which has localhost for 127.0.0.1 and ::1 at first. */
 void stub_dns_hosts(const char *text);
+
+/* Send the answers that are held, and those to come at once. */
+void stub_dns_let_go(void);
 
 /* How many questions have come so far. */
 unsigned stub_dns_questions(void);
