@@ -400,13 +400,14 @@ class Interrupted(Screen):
     def test_a_signal_leaves_no_path_and_no_empty_file(self):
         # ThreadSanitizer keeps a signal back until a call that it knows, as liburing's own are not.
         backend = {"PIER_BACKEND": "epoll"} if sanitized() else {}
-        for words in (["listen"], ["listen", "-u"], ["listen", "-k"], ["greet"], ["echo", "-u"], ["receive"]):
+        for words in (["listen", "-v"], ["listen", "-v", "-u"], ["listen", "-v", "-k"], ["greet"], ["echo", "-u"],
+                      ["receive", "-v"]):
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
                 program = self.start(PIER, *words, f"unix:{self.path}",
-                                     *[self.folder / "copy"] * (words == ["receive"]),
+                                     *[self.folder / "copy"] * (words[0] == "receive"),
                                      stdin=subprocess.PIPE, env=backend)
-                wait_until(lambda: self.path.exists(), "it does not listen")
-                time.sleep(0.05)  # until it knows the path itself
+                said = program.error_line() if "-v" in words else program.line()
+                self.assertRegex(said, " on unix:")  # now it knows the path itself
                 program.kill(number)
                 self.assertIn(program.wait(), [0, -number])
                 self.assertEqual(os.listdir(self.folder), [], words)
