@@ -267,7 +267,13 @@ class Kinds(Bench):
 
     def test_what_begins_in_the_warm_up_does_not_count(self):
         # The only request begins in the warm-up, and has its answer after the end.
-        address = self.talk(lambda connection, _: (time.sleep(1.5), echo_all(connection)))
+        def answer(connection, _):
+            request = connection.recv(64)
+            time.sleep(1.5)
+            connection.sendall(request)
+            echo_all(connection)
+
+        address = self.talk(answer)
         status, said, errors = self.bench("echo", "-c", "1", "-W", "1", "-d", "0.2", "--json", address)
         self.assertEqual((status, errors), (1, "pier bench: no request had its answer\n"))
         result = json.loads(said)
