@@ -51,7 +51,7 @@ def web():
         server, port = serve("-m", "http.server", "0", "--bind", "127.0.0.1", cwd=folder)
         try:
             got = python("-c", "import sys, urllib.request\n"
-                         f"print(hash(urllib.request.urlopen('http://127.0.0.1:{port}/page', timeout=9).read())"
+                         f"print(hash(urllib.request.urlopen('http://127.0.0.1:{port}/page', timeout=60).read())"
                          " == hash(bytes(range(256)) * 4000))").stdout
             assert got == "True\n", got
         finally:
