@@ -28,6 +28,7 @@ struct story {
     const char *backend;
     int pair[2];
     _Atomic int cleaned; /* read by others */
+    _Atomic bool receives;
     int ended;
     pier_task leaver;
 };
@@ -87,6 +88,7 @@ static int receives(void *arg)
 {
     struct story *story = arg;
     char byte;
+    story->receives = true;
     assert_int_equal(pier_recv(story->pair[0], &byte, 1, 0), 1);
     pier_time began = pier_now();
     assert_int_equal(pier_sleep(0.02), 0);
@@ -422,7 +424,8 @@ TEST(thread_is_not_cancelled_before_its_run_is_over)
         pthread_t thread;
         void *result;
         assert_int_equal(pthread_create(&thread, NULL, is_told_to_end, story), 0);
-        test_sleep(0.02);
+        while (!story->receives)
+            test_sleep(0.001);
         assert_int_equal(pthread_cancel(thread), 0);
         assert_int_equal(pier_sendall(story->pair[1], "xx", 2, 0), 2);
         assert_int_equal(pthread_join(thread, &result), 0);
