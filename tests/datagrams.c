@@ -4,6 +4,7 @@
 #include "harness.h"
 #include "scene.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -42,6 +43,18 @@ void assert_all_came(size_t n)
 {
     for (size_t i = 0; i < n; i++)
         assert_came(i, i);
+}
+
+void await_datagrams(int s, size_t bytes)
+{
+    int last = (int)bytes - 1, off = -1;
+    char byte;
+    assert_int_equal(setsockopt(s, SOL_SOCKET, SO_PEEK_OFF, &last, sizeof last), 0);
+    while (recv(s, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0) {
+        assert_int_equal(errno, EAGAIN);
+        test_sleep(0.001);
+    }
+    assert_int_equal(setsockopt(s, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof off), 0);
 }
 
 void receive_all(int s, size_t n)

@@ -34,6 +34,12 @@ void clear_in(size_t n);
 void assert_came(size_t i, size_t j);
 void assert_all_came(size_t n);
 
+/*
+ * Wait until datagrams of so many bytes lie in the kernel: they may take a while over loopback, too,
+ * when the processor has others to deliver.
+ */
+void await_datagrams(int s, size_t bytes);
+
 /* Receive until n have come, however many calls that takes. */
 void receive_all(int s, size_t n);
 

@@ -279,6 +279,7 @@ TEST(datagrams_of_a_socket_that_is_shut_down_have_an_end_in_every_verb)
         int pair[2];
         scene_pair(kinds[k], pair);
         assert_int_equal(pier_send(pair[1], "last", 4, 0), 4);
+        assert_int_equal(pier_wait_readable(pair[0], PIER_NEVER), 0);
         assert_int_equal(pier_shutdown(pair[0], SHUT_RD), 0);
         assert_int_equal(pier_recv(pair[0], scratch, 10, 0), 4);
         for (int i = 0; i < 2; i++) {
