@@ -26,9 +26,9 @@ enum gap { NOTHING, HELD, TURNS, GAPS };
 enum limit { TIME_OUT, POINT, SCOPE, LIMITS };
 
 #define ORDERS 720
-#define FEW    3    /* turns: a task that is ready has run */
-#define ENOUGH 20   /* turns: what can come about has, */
-#define MOST   1000 /* at the latest */
+#define FEW    3     /* turns: a task that is ready has run */
+#define ENOUGH 20    /* turns: what can come about has, */
+#define MOST   12000 /* at the latest: as many milliseconds, but for the first of them */
 #define LONG   3600.0
 
 struct kind;
@@ -186,7 +186,7 @@ static void settle(const struct play *p)
     turns(ENOUGH);
     for (int i = 0; i < MOST && decided && !p->returned; i++) {
         turns(1);
-        if (i > MOST / 4) test_sleep(0.001); /* a thread of the kernel's may have to do it */
+        if (i > 250) test_sleep(0.001); /* a thread of the kernel's may have to do it */
     }
     EXPECT(p, p->returned == decided);
 }
