@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """pier listen and connect beyond one stream: datagrams, many clients, lines, hexadecimal, counts."""
+import contextlib
 import os
 import pty
 import signal
@@ -76,7 +77,7 @@ class Datagrams(Talk):
         self.assertIn("Connection refused", errors)
 
     def test_the_longest_datagram_passes(self):
-        server, address = self.listener("-u", "-w", "0.5", stdin=subprocess.PIPE)
+        server, address = self.listener("-u", stdin=subprocess.PIPE)
         data = os.urandom(65507)
         self.assertEqual(self.run_program(PIER, "connect", "-u", address, input=data)[0], 0)
         wait_until(lambda: server.said == data, "it did not come whole")
@@ -98,7 +99,7 @@ class Datagrams(Talk):
 
     def test_datagrams_over_unix_sockets_go_both_ways(self):
         for address in (f"unix:{self.folder}/s", f"unix:@{self.folder}"):
-            server, _ = self.listener("-u", "-w", "1", address=address, stdin=subprocess.PIPE)
+            server, _ = self.listener("-u", address=address, stdin=subprocess.PIPE)
             client = self.start(PIER, "connect", "-u", address, stdin=subprocess.PIPE)
             for speaker, hearer in [(client, server), (server, client)] * 2:
                 speaker.stdin.write(b"hello\n")
@@ -106,19 +107,26 @@ class Datagrams(Talk):
                 self.assertEqual(hearer.line(), "hello")
             client.stdin.close()
             server.stdin.close()
-            self.assertEqual((client.wait(), server.wait()), (0, 0), client.errors + server.errors)
+            self.assertEqual(client.wait(), 0, client.errors)
+            server.kill(signal.SIGINT)
+            self.assertEqual(server.wait(), -signal.SIGINT, server.errors)
             self.assertEqual(os.listdir(self.folder), [])
 
     def test_a_sender_without_a_name_is_heard(self):
         path = f"{self.folder}/s"
-        server, _ = self.listener("-u", "-w", "0.5", address=f"unix:{path}")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-            s.sendto(b"hello", path)
-        self.assertEqual((server.wait(), server.said), (0, b"hello"))
+        late, heard = True, None
+        while late and heard != (0, b"hello"):  # unless it was the machine that was silent
+            began = time.monotonic()
+            server, _ = self.listener("-u", "-w", "0.5", address=f"unix:{path}")
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s, contextlib.suppress(OSError):
+                s.sendto(b"hello", path)
+            late = time.monotonic() - began >= 0.5
+            heard = server.wait(), server.said
+        self.assertEqual(heard, (0, b"hello"))
 
     def test_datagrams_from_and_to_ncat_and_socat(self):
         for command in ([self.tool("ncat"), "-u", "127.0.0.1"], None):
-            server, address = self.listener("-u", "-w", "1", stdin=subprocess.PIPE)
+            server, address = self.listener("-u", stdin=subprocess.PIPE)
             words = [*command, port_of(address)] if command else \
                 [self.tool("socat"), "-", "UDP:" + address]
             peer = self.start(*words, stdin=subprocess.PIPE)
@@ -126,8 +134,8 @@ class Datagrams(Talk):
                 speaker.stdin.write(b"hello\n")
                 speaker.stdin.flush()
                 self.assertEqual(hearer.line(), "hello")
-            server.stdin.close()
-            self.assertEqual(server.wait(), 0)
+            server.kill(signal.SIGINT)
+            self.assertEqual(server.wait(), -signal.SIGINT)
 
     def test_datagrams_come_from_the_source_that_is_said(self):
         s, address = self.udp()
