@@ -168,6 +168,15 @@ class Streams(programs.Case):
         (self.folder / "file").write_bytes(FILE)
         return self.folder / "file"
 
+    def sockets(self, start):
+        """One of ours alone: all those of a machine might be more than a terminal takes unread."""
+        name = f"{self.folder}/one"
+        with self.listen(socket.AF_UNIX, name):
+            os.unlink(name)
+            program = start("sockets", f"unix:{name}")
+            program.wait()
+        return program, b""
+
     def lookup(self, *words):
         def scene(start):
             program = start(*words)
@@ -184,7 +193,7 @@ class Streams(programs.Case):
     SCENES = {"greet": greet, "echo": echo, "get": get, "listen": listen_verb,
               "connect": connect_verb, "proxy": proxy, "send": send, "receive": receive,
               "port": ["http"], "address": ["127.1"], "resolve": ["127.0.0.1"],
-              "explain": ["ECONNREFUSED"], "sockets": [], "bench": ["--help"]}
+              "explain": ["ECONNREFUSED"], "sockets": sockets, "bench": ["--help"]}
 
     # What a peer gets of each; and which verbs print nothing on stdout.
     PEERS = {"greet": b"Thank you for connecting", "echo": b"hello", "proxy": b"hello", "get": b"GET",
