@@ -287,8 +287,11 @@ static void look_accept(struct play *p)
 
 /*
  * connect: to a listener that lets nothing in, so that it is under way as long as we please, until
- * a socket with the same address connects to it in turn (TCP's simultaneous open).
+ * a socket with the same address connects to it in turn (TCP's simultaneous open). It may come too
+ * late, when the port is somebody else's: so nobody else's ports are at this address.
  */
+#define APART "127.0.0.3"
+
 static int deaf = -1;
 static pier_addr deaf_at;
 
@@ -298,7 +301,7 @@ static int at_deaf_port(void)
     int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(s >= 0);
     assert_int_equal(setsockopt(s, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on), 0);
-    if (deaf_at.length == 0) deaf_at = pier_inet("127.0.0.1", 0);
+    if (deaf_at.length == 0) deaf_at = pier_inet(APART, 0);
     assert_int_equal(bind(s, &deaf_at.sa.any, deaf_at.length), 0);
     return s;
 }
@@ -317,7 +320,7 @@ static void make_deaf(void)
 static void set_up_socket(struct play *p)
 {
     p->s = pier_socket(AF_INET, SOCK_STREAM, 0);
-    assert_true(p->s >= 0);
+    assert_int_equal(pier_bind(p->s, pier_inet(APART, 0)), 0);
 }
 
 static int64_t call_connect(struct play *p)
