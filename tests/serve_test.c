@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/seam.h"
+#include "scene.h"
 #include "serving.h"
 
 #include <errno.h>
@@ -346,6 +347,36 @@ ON_EACH(a_unix_listener_is_served_and_drained)
         server_expect_greeting(s[i]);
     assert_int_equal(server_join(&server), 0);
     assert_int_equal(server.counts.accepted, 3);
+}
+
+static char told[512]; /* of a client */
+
+static void tell_of_a_reset(int client, void *arg)
+{
+    struct server *server = arg;
+    char byte;
+    assert_int_equal(pier_recv(client, &byte, 1, 0), 1);
+    atomic_fetch_add(&server->ready, 1);
+    while (!atomic_load(&server->release))
+        server_pause();
+    assert_int_equal(pier_recv(client, &byte, 1, 0), -ECONNRESET);
+    (void)snprintf(told, sizeof told, "%s", pier_error());
+}
+
+ON_EACH(a_client_that_has_reset_is_named)
+{
+    struct server server = {.handler = tell_of_a_reset};
+    server_start(&server);
+    int s = server_dial(&server);
+    pier_addr own;
+    assert_int_equal(pier_getsockname(s, &own), 0);
+    assert_int_equal(pier_send(s, "x", 1, 0), 1);
+    WAIT_UNTIL(atomic_load(&server.ready) == 1);
+    scene_reset(s);
+    server_let_go(&server);
+    server_stop(&server, INFINITY);
+    assert_int_equal(server_join(&server), 0);
+    assert_non_null(strstr(told, pier_addr_text(own).text));
 }
 
 /* A client that asks for the next one as soon as it has been greeted, without end. */

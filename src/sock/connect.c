@@ -172,11 +172,12 @@ static int adopt_accepted(int fd)
     return s;
 }
 
+/* The peer may be unknown: who reports a failure then asks for it. */
 static int own_accepted(
     const struct pier__entry *listener, int fd, const struct pier__sockaddr *peer, bool nonblock)
 {
     int s = pier__own(fd, listener->family, listener->type, listener->protocol, nonblock);
-    if (s >= 0)
+    if (s >= 0 && peer)
         pier__entry_set_peer(
             pier__entry_at(s), (const struct sockaddr *)&peer->storage, peer->length);
     return s;
@@ -207,10 +208,7 @@ int pier__accept_in(const struct pier__use *use, struct pier__sockaddr *peer, bo
 
 int pier__accepted(const struct pier__use *use, int fd, int flags)
 {
-    struct pier__sockaddr peer = {.length = sizeof peer.storage};
-    if (pier__seam->getpeername(fd, (struct sockaddr *)&peer.storage, &peer.length) < 0)
-        peer.length = 0; /* it is gone already */
-    return own_accepted(use->entry, fd, &peer, flags & SOCK_NONBLOCK);
+    return own_accepted(use->entry, fd, /* peer= */ NULL, flags & SOCK_NONBLOCK);
 }
 
 static int enter_accept(int s, pier_addr *out_peer, bool record)

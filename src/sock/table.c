@@ -220,6 +220,20 @@ static void ask(
     if (out->length > sizeof out->storage) out->length = sizeof out->storage;
 }
 
+/*
+ * getpeername(2) knows no peer of a connection that was reset; SO_PEERNAME does, for who says the
+ * length of its address.
+ */
+static void ask_peer(int fd, const struct pier__sockaddr *local, struct pier__sockaddr *out)
+{
+    ask(pier__seam->getpeername, fd, out);
+    sa_family_t family = local->length > 0 ? local->storage.ss_family : AF_UNSPEC;
+    if (out->length > 0 || (family != AF_INET && family != AF_INET6)) return;
+    socklen_t size = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+    int err = pier__seam->getsockopt(fd, SOL_SOCKET, SO_PEERNAME, &out->storage, &size);
+    if (err == 0) out->length = size;
+}
+
 int64_t pier__sock_failed(
     const char *verb, int s, const struct pier__use *use, const pier_addr *target, int64_t code)
 {
@@ -254,7 +268,7 @@ int64_t pier__sock_failed(
         failure->peer.length = entry->peer_length;
         memcpy(&failure->peer.storage, &entry->peer, entry->peer_length);
     } else {
-        ask(pier__seam->getpeername, s, &failure->peer);
+        ask_peer(s, &failure->local, &failure->peer);
     }
     return code;
 }
