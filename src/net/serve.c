@@ -26,19 +26,24 @@ static void reset(pier_serve_counts *counts)
     }
 }
 
+/* Under the lock. */
+static void set_active(struct pier__serving *serving, size_t active)
+{
+    atomic_store_explicit(&serving->active, active, memory_order_relaxed);
+    __atomic_store_n(&serving->counts->active, active, __ATOMIC_RELAXED);
+    if (active > serving->counts->peak)
+        __atomic_store_n(&serving->counts->peak, active, __ATOMIC_RELAXED);
+}
+
+/* Under the lock. */
 static void enlist(struct pier__client *client)
 {
     struct pier__serving *serving = client->serving;
-    pthread_mutex_lock(&serving->lock);
     client->link = &serving->clients;
     client->next = serving->clients;
     if (client->next) client->next->link = &client->next;
     serving->clients = client;
-    serving->active++;
-    uint64_t now = pier__serve_count(&serving->counts->active, 1);
-    if (now > serving->counts->peak)
-        __atomic_store_n(&serving->counts->peak, now, __ATOMIC_RELAXED);
-    pthread_mutex_unlock(&serving->lock);
+    set_active(serving, serving->active + 1);
 }
 
 /* Under the lock. */
@@ -47,9 +52,9 @@ static void strike_off(struct pier__client *client)
     struct pier__serving *serving = client->serving;
     *client->link = client->next;
     if (client->next) client->next->link = client->link;
-    serving->active--;
-    pier__serve_count(&serving->counts->active, -1);
+    set_active(serving, serving->active - 1);
     if (serving->awaited) pier__wake(serving->waker);
+    serving->awaited = false;
 }
 
 /* Close the client, unless the handler has done so itself, whoever has its number now. */
@@ -68,6 +73,7 @@ void pier__client_ended(struct pier__client *client)
     pthread_mutex_lock(&serving->lock);
     client->ended = true;
     bool canceled = client->canceled;
+    if (serving->crew->leave) serving->crew->leave(client);
     pthread_mutex_unlock(&serving->lock);
     if (canceled)
         pier__leave(&client->held);
@@ -111,8 +117,13 @@ struct pier__client *pier__client_new(struct pier__serving *serving, int s)
 
 int pier__client_start(struct pier__client *client)
 {
+    struct pier__serving *serving = client->serving;
+    const struct pier__crew *crew = serving->crew;
+    pthread_mutex_lock(&serving->lock);
     enlist(client);
-    if (client->serving->crew->start(client) == 0) return 0;
+    bool handed_over = crew->hand_over && crew->hand_over(client); /* then it is no longer ours */
+    pthread_mutex_unlock(&serving->lock);
+    if (handed_over || crew->start(client) == 0) return 0;
     pier__client_rejected(client);
     return -ENOMEM;
 }

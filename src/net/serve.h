@@ -40,8 +40,14 @@ struct pier__crew {
     /* Call pier__serve_here() where the server shall run, with all that the crew needs at hand. */
     int (*run)(struct pier__serving *serving);
 
-    /* Run the handler of this client, which is enlisted. 0; or a code: it cannot be served. */
+    /* Hand a client to another thread, if it is that one's. Under the lock. NULL: there is none. */
+    bool (*hand_over)(struct pier__client *client);
+
+    /* Or run its handler here. 0; or a code: it cannot be served. */
     int (*start)(struct pier__client *client);
+
+    /* It has ended, or could not be started. Under the lock. NULL: no need to know. */
+    void (*leave)(struct pier__client *client);
 
     /*
      * The sockets of all clients have been closed under them: wake those that wait for something
@@ -77,7 +83,7 @@ struct pier__serving {
 
     pthread_mutex_t lock; /* of what follows */
     struct pier__client *clients;
-    size_t active;
+    _Atomic size_t active;
     bool awaited; /* the server wants to know that a client has gone */
 };
 

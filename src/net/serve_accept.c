@@ -53,12 +53,19 @@ static int wait_for_news(struct pier__serving *serving, bool listener, pier_time
     return n < 0 ? (int)n : 0;
 }
 
+static size_t room_left(const struct pier__serving *serving)
+{
+    size_t active = atomic_load_explicit(&serving->active, memory_order_relaxed);
+    return active < serving->max_clients ? serving->max_clients - active : 0;
+}
+
 /* How many clients more there may be. If none, the server hears when that has changed. */
 static size_t room(struct pier__serving *serving)
 {
+    size_t left = room_left(serving);
+    if (left > 0) return left; /* others only make more of it */
     pthread_mutex_lock(&serving->lock);
-    size_t left =
-        serving->active < serving->max_clients ? serving->max_clients - serving->active : 0;
+    left = room_left(serving);
     serving->awaited = left == 0;
     pthread_mutex_unlock(&serving->lock);
     return left;

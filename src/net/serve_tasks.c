@@ -43,16 +43,7 @@ struct crew {
 /* In the worker's loop. */
 
 /* A task, of whose end, whatever brought it about, its loop tells. */
-static void ended(void *arg)
-{
-    struct pier__client *client = arg;
-    struct pier__serving *serving = client->serving;
-    pthread_mutex_lock(&serving->lock);
-    client->worker->clients--;
-    client->task = NULL;
-    pthread_mutex_unlock(&serving->lock);
-    pier__client_ended(client);
-}
+static void ended(void *client) { pier__client_ended(client); }
 
 static int serve_client(void *arg)
 {
@@ -87,21 +78,12 @@ static struct pier__client *take_handed(struct pier__worker *worker)
     return first;
 }
 
-/* It cannot be served after all. */
+/* They cannot be served after all. */
 static void turn_away(struct pier__client *client)
-{
-    struct pier__serving *serving = client->serving;
-    pthread_mutex_lock(&serving->lock);
-    client->worker->clients--;
-    pthread_mutex_unlock(&serving->lock);
-    pier__client_rejected(client);
-}
-
-static void turn_all_away(struct pier__client *client)
 {
     while (client) {
         struct pier__client *next = client->after;
-        turn_away(client);
+        pier__client_rejected(client);
         client = next;
     }
 }
@@ -142,7 +124,7 @@ static int keep(void *arg)
     while (look_around(worker, &client)) {
         while (client) {
             struct pier__client *next = client->after;
-            if (spawn(client) < 0) turn_away(client);
+            if (spawn(client) < 0) pier__client_rejected(client);
             client = next;
         }
         if (pier__await_woken(NULL, PIER_NEVER) == -ECANCELED) break; /* its loop has failed */
@@ -168,7 +150,7 @@ static void *work(void *arg)
     struct pier__client *left = take_handed(worker);
     pthread_cond_signal(&crew->settled);
     pthread_mutex_unlock(&serving->lock);
-    turn_all_away(left);
+    turn_away(left);
     return NULL;
 }
 
@@ -185,28 +167,23 @@ static struct pier__worker *choose(const struct crew *crew)
     return best;
 }
 
-static int start(struct pier__client *client)
+static bool hand_over(struct pier__client *client)
 {
-    struct pier__serving *serving = client->serving;
-    const struct crew *crew = serving->crew_state;
-    pthread_mutex_lock(&serving->lock);
+    const struct crew *crew = client->serving->crew_state;
     struct pier__worker *worker = choose(crew);
     worker->clients++;
     client->worker = worker;
-    bool own = worker == crew->workers;
-    if (!own) {
-        *worker->last = client;
-        worker->last = &client->after;
-        pier__wake(worker->waker);
-    }
-    pthread_mutex_unlock(&serving->lock);
-    int err = own ? spawn(client) : 0;
-    if (err < 0) {
-        pthread_mutex_lock(&serving->lock);
-        worker->clients--;
-        pthread_mutex_unlock(&serving->lock);
-    }
-    return err;
+    if (worker == crew->workers) return false;
+    *worker->last = client;
+    worker->last = &client->after;
+    pier__wake(worker->waker);
+    return true;
+}
+
+static void leave(struct pier__client *client)
+{
+    client->worker->clients--;
+    client->task = NULL;
 }
 
 static void cancel(struct pier__serving *serving)
@@ -302,4 +279,5 @@ static int run(struct pier__serving *serving)
     return err;
 }
 
-const struct pier__crew pier__crew_of_tasks = {.run = run, .start = start, .cancel = cancel};
+const struct pier__crew pier__crew_of_tasks = {
+    .run = run, .hand_over = hand_over, .start = spawn, .leave = leave, .cancel = cancel};
