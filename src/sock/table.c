@@ -114,7 +114,8 @@ struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol)
     entry->type = (uint16_t)type;
     entry->protocol = protocol;
     entry->life.wakes = wakes(family, type);
-    entry->life.readable = entry->life.full = false;
+    entry->life.mark = PIER__UNTRIED;
+    entry->life.full = false;
     entry->life.guess = (struct pier__guess){0};
     entry->life.mode = PIER__MODE_UNKNOWN;
     entry->life.shared = entry->listening = entry->bound = false;

@@ -95,8 +95,7 @@ static void call_saved(struct pier__guess *guess)
 
 static bool guess_readable(const struct pier__op *op)
 {
-    if (!pier__op_marked(op) || !atomic_load_explicit(&op->life->readable, memory_order_relaxed))
-        return false;
+    if (!pier__op_marked(op) || !pier__life_marked(op->life, PIER__READABLE)) return false;
     struct pier__guess *guess = &op->life->guess;
     if (get(&guess->pause) > 0) {
         set(&guess->pause, get(&guess->pause) - 1);
@@ -110,7 +109,7 @@ static void learn(struct pier__op *op, int64_t n, bool guessed)
 {
     struct pier__guess *guess = &op->life->guess;
     bool filled = n > 0 && (size_t)n == op->with.in.len;
-    atomic_store_explicit(&op->life->readable, filled, memory_order_relaxed);
+    pier__life_mark(op->life, filled);
     if (!guessed) return;
     if (n != -EAGAIN) {
         call_saved(guess);

@@ -181,7 +181,7 @@ static bool tries_first(const struct pier__pending *p, const struct pier__watch 
     if (op->code == PIER_OP_CONNECT) return !op->connecting;
     if (pier__op_sends(op)) return !known || watch->ready & WRITABLE;
     if (known) return watch->ready & READABLE || watch->ended;
-    if (pier__op_marked(op)) return atomic_load_explicit(&op->life->readable, memory_order_relaxed);
+    if (pier__op_marked(op)) return pier__life_marked(op->life, PIER__READABLE);
     return op->code != PIER_OP_ACCEPT || op->life;
 }
 

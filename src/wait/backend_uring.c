@@ -205,6 +205,19 @@ static struct msghdr *message(struct pier__pending *p, const void *name, socklen
     return &m->header;
 }
 
+/*
+ * Is a receive's first try most likely a waste? What is no socket is seen only by a try. And who
+ * has just connected has often said something already; but of what is O_NONBLOCK the kernel would
+ * say EAGAIN.
+ */
+static bool polls_first(const struct pier__op *op)
+{
+    struct pier__life *life = op->life;
+    if (!life) return false;
+    bool fresh = pier__op_marked(op) && pier__life_marked(life, PIER__UNTRIED);
+    return !fresh || atomic_load_explicit(&life->mode, memory_order_relaxed) != PIER__MODE_BLOCKING;
+}
+
 static void prepare(struct io_uring_sqe *sqe, struct pier__pending *p)
 {
     struct pier__op *op = p->op;
@@ -234,11 +247,7 @@ static void prepare(struct io_uring_sqe *sqe, struct pier__pending *p)
             sqe, op->fd, op->with.in.addr, op->with.in.addrlen, op->flags | SOCK_CLOEXEC);
         break;
     }
-    /*
-     * Nothing is known to be there yet: a first try would be wasted. But what is no socket is seen
-     * only by a try.
-     */
-    if (pier__op_receives(op) && p->life) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+    if (pier__op_receives(op) && polls_first(op)) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
 }
 
 static void hand_over(struct pier__loop *loop, struct pier__pending *p)
@@ -255,9 +264,7 @@ static void learn(const struct pier__pending *p, int64_t n, bool more)
 {
     if (!pier__op_marked(p->op)) return;
     bool filled = n > 0 && (size_t)n == p->op->with.in.len;
-    bool readable = more || filled || (n > 0 && p->op->flags & MSG_PEEK);
-    if (atomic_load_explicit(&p->life->readable, memory_order_relaxed) != readable)
-        atomic_store_explicit(&p->life->readable, readable, memory_order_relaxed);
+    pier__life_mark(p->life, more || filled || (n > 0 && p->op->flags & MSG_PEEK));
 }
 
 /* One try: true when it has ended, and is done. */
@@ -280,8 +287,7 @@ static bool tries_first(const struct pier__pending *p, bool whole)
     const struct pier__op *op = p->op;
     if (op->code == PIER_OP_CONNECT) return !op->connecting;
     if (pier__op_marked(op))
-        return atomic_load_explicit(&p->life->readable, memory_order_relaxed) &&
-               !(op->flags & MSG_WAITALL);
+        return pier__life_marked(p->life, PIER__READABLE) && !(op->flags & MSG_WAITALL);
     if (whole) return false;
     return pier__op_sends(op) || (pier__op_receives(op) && !p->life); /* it may be no socket */
 }

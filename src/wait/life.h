@@ -65,6 +65,13 @@ struct pier__guess {
     _Atomic uint8_t wrong; /* how many guesses in a row were wrong */
 };
 
+/* The readable mark: what a stream's last receive says of the next. */
+enum pier__mark {
+    PIER__DRAINED,  /* it found less than it had room for */
+    PIER__READABLE, /* it filled its buffer, so there may be more */
+    PIER__UNTRIED,  /* there was none yet */
+};
+
 /* O_NONBLOCK belongs to the description, which duplicates and forks share. */
 enum pier__mode {
     PIER__MODE_UNKNOWN, /* adopted, or shared with a duplicate */
@@ -79,7 +86,7 @@ struct pier__life {
     uint8_t wakes;                /* bits of enum pier__wakes */
     _Atomic int8_t mode;          /* enum pier__mode: what O_NONBLOCK is known to be */
     _Atomic bool shared;          /* the description may have other owners: duplicates, forks */
-    _Atomic bool readable;        /* the readable mark: the last receive filled its buffer */
+    _Atomic uint8_t mark;         /* enum pier__mark */
     _Atomic bool full;            /* the full mark: the last send found too little room */
     struct pier__guess guess;
 };
@@ -100,6 +107,18 @@ static inline bool pier__life_leave(struct pier__life *life, int64_t as)
 {
     int64_t was = atomic_fetch_sub_explicit(&life->state, as, memory_order_acq_rel);
     return PIER_UNLIKELY(was - as < 0);
+}
+
+static inline bool pier__life_marked(struct pier__life *life, enum pier__mark mark)
+{
+    return atomic_load_explicit(&life->mark, memory_order_relaxed) == mark;
+}
+
+static inline void pier__life_mark(struct pier__life *life, bool readable)
+{
+    uint8_t mark = readable ? PIER__READABLE : PIER__DRAINED;
+    if (!pier__life_marked(life, mark))
+        atomic_store_explicit(&life->mark, mark, memory_order_relaxed);
 }
 
 static inline bool pier__life_closing(struct pier__life *life)
