@@ -57,14 +57,14 @@ static void strike_off(struct pier__client *client)
     serving->awaited = false;
 }
 
-/* Close the client, unless the handler has done so itself, whoever has its number now. */
+/*
+ * Close the client, unless the handler has done so itself, whoever has its number now. Once the
+ * server is stopped, at once: who knows when its loop waits again?
+ */
 static void close_client(const struct pier__client *client)
 {
-    struct pier__use use;
-    if (pier__enter(&use, client->s, PIER__VISITOR) < 0) return;
-    if (use.entry && atomic_load(&use.entry->life.birth) == client->birth)
-        (void)pier__close(client->s);
-    pier__leave(&use);
+    bool goes_on = atomic_load(&client->serving->drained_until) == 0;
+    pier__close_born(client->s, client->birth, /* soon= */ goes_on);
 }
 
 void pier__client_ended(struct pier__client *client)

@@ -249,16 +249,21 @@ static void wake_waiters(struct pier__entry *entry, int fd)
     pier__life_wake(&entry->life, fd);
 }
 
-int pier__close(int s)
+/* From now on nobody can enter it: 0 or -EBADF. It is entered itself, as this. */
+static int begin_closing(struct pier__entry *entry, int s, int64_t as)
 {
-    struct pier__entry *entry = pier__entry_at(s);
-    if (!entry) return -EBADF;
     int64_t was = atomic_load(&entry->life.state);
     do {
         if ((was & (PIER__OPEN | PIER__CLOSING)) != PIER__OPEN) return -EBADF;
-    } while (!atomic_compare_exchange_weak(
-        &entry->life.state, &was, (was | PIER__CLOSING) + PIER__VISITOR));
+    } while (!atomic_compare_exchange_weak(&entry->life.state, &was, (was | PIER__CLOSING) + as));
     if (was & PIER__WAITERS) wake_waiters(entry, s);
+    return 0;
+}
+
+int pier__close(int s)
+{
+    struct pier__entry *entry = pier__entry_at(s);
+    if (!entry || begin_closing(entry, s, PIER__VISITOR) < 0) return -EBADF;
     pier__life_leave(&entry->life, PIER__VISITOR);
     int err = pier__entry_bury(entry, s);
     /*
@@ -266,6 +271,20 @@ int pier__close(int s)
      * bpo-30319).
      */
     return err == -EINTR || err == -ECONNRESET ? 0 : err;
+}
+
+void pier__close_born(int s, uint64_t birth, bool soon)
+{
+    struct pier__use use;
+    if (pier__enter(&use, s, PIER__VISITOR) < 0) return;
+    struct pier__entry *entry = use.entry;
+    bool born = entry && atomic_load(&entry->life.birth) == birth;
+    if (born && begin_closing(entry, s, 0) == 0 && soon) {
+        pier__life_leave(&entry->life, PIER__VISITOR);
+        pier__entry_bury_soon(entry, s);
+    } else {
+        pier__leave(&use);
+    }
 }
 
 int pier_close(int s)

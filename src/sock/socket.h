@@ -13,6 +13,12 @@
 int pier__socket(int family, int type, int protocol);
 int pier__adopt(int fd);
 int pier__close(int s);
+
+/*
+ * Close s if it still is the socket of this birth, soon: before this thread's loop waits, where it
+ * can see to that.
+ */
+void pier__close_born(int s, uint64_t birth, bool soon);
 int pier__bind(int s, const pier_addr *addr);
 int pier__listen(int s, int backlog);
 int pier__accept(int s, pier_addr *out_peer);

@@ -139,7 +139,7 @@ struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol)
     return entry;
 }
 
-int pier__entry_bury(struct pier__entry *entry, int fd)
+static int bury(struct pier__entry *entry, int fd, bool soon)
 {
     int64_t was = atomic_load(&entry->life.state);
     int64_t grave = PIER__GRAVE(atomic_load(&entry->life.birth));
@@ -149,12 +149,20 @@ int pier__entry_bury(struct pier__entry *entry, int fd)
     } while (!atomic_compare_exchange_weak(&entry->life.state, &was, grave));
     pier__buffer_free(entry);
     if (atomic_load(&entry->life.shared)) pier__loops_forget(fd);
+    if (soon && pier__loop_closes(fd, &entry->life, grave)) return 0;
     int err = pier__seam->close(fd);
-    was = atomic_load(&entry->life.state);
-    while ((was & ~PIER__INSIDE) == grave) { /* else it has been born again already */
-        if (atomic_compare_exchange_weak(&entry->life.state, &was, was & PIER__INSIDE)) break;
-    }
+    pier__life_clear_grave(&entry->life, grave);
     return err;
+}
+
+int pier__entry_bury(struct pier__entry *entry, int fd)
+{
+    return bury(entry, fd, /* soon= */ false);
+}
+
+void pier__entry_bury_soon(struct pier__entry *entry, int fd)
+{
+    (void)bury(entry, fd, /* soon= */ true);
 }
 
 int pier__enter_slowly(struct pier__use *use, struct pier__entry *entry, int said)

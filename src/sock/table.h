@@ -97,9 +97,11 @@ static inline struct pier__entry *pier__entry_at(int s)
 
 /*
  * The last one out of a closing descriptor closes it; anybody else does nothing. Returns what
- * close(2) said.
+ * close(2) said. Soon: before the loop of this thread waits, where it can see to that, and nobody
+ * hears what close(2) said.
  */
 int pier__entry_bury(struct pier__entry *entry, int fd);
+void pier__entry_bury_soon(struct pier__entry *entry, int fd);
 
 /*
  * The slow half of pier__enter(): closing, or a bare descriptor. That stays counted, for its number

@@ -75,6 +75,9 @@ struct pier__backend {
     /* Begin one that reports; false: that is not to be had. NULL: never. */
     bool (*reports)(struct pier__loop *loop, struct pier__pending *pending);
 
+    /* Close a socket and clear its grave, before the loop waits; false: not now. NULL: never. */
+    bool (*closes)(struct pier__loop *loop, int fd, struct pier__life *life, int64_t grave);
+
     /* Make it end soon; with -ECANCELED unless something came first. */
     void (*cancel)(struct pier__loop *loop, struct pier__pending *pending);
 

@@ -29,11 +29,44 @@
 /* How long to wait, in ns, for a kernel that has no room for more. */
 #define REST (PIER_SECOND / 1000)
 
+#define GRAVES 128 /* so many descriptors are closed by one call */
+
+/* A descriptor that the kernel is to close, by the entry of this place in the queue. */
+struct grave {
+    struct pier__life *life;
+    int64_t mark;
+    int fd;
+    unsigned place;
+};
+
 struct uring {
     struct io_uring ring; /* first: the state of the loop is a ring, too */
     bool owes; /* the kernel could not be told something: the wake watch, or what a pending owes */
     bool owes_watch;
+    unsigned grave_count;
+    struct grave graves[GRAVES]; /* in the order of their places */
 };
+
+/* The kernel closes a socket while it takes the entry that says so. */
+static void clear_graves(struct uring *uring)
+{
+    unsigned taken = uring->ring.sq.sqe_tail - io_uring_sq_ready(&uring->ring), left = 0;
+    for (unsigned i = 0; i < uring->grave_count; i++) {
+        const struct grave *grave = &uring->graves[i];
+        if ((int)(taken - grave->place) > 0)
+            pier__life_clear_grave(grave->life, grave->mark);
+        else
+            uring->graves[left++] = *grave;
+    }
+    uring->grave_count = left;
+}
+
+static int enter(struct uring *uring, pier_time deadline)
+{
+    int err = pier__seam->ring_enter(&uring->ring, deadline);
+    if (uring->grave_count > 0) clear_graves(uring);
+    return err;
+}
 
 /*
  * The next entry; NULL: there is none, not even after what is there was to be handed over. Then it
@@ -42,11 +75,10 @@ struct uring {
 static struct io_uring_sqe *entry(struct pier__loop *loop, uint64_t data)
 {
     struct uring *uring = loop->state;
-    struct io_uring *ring = &uring->ring;
-    struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
     if (!sqe) {
-        (void)pier__seam->ring_enter(ring, 0);
-        sqe = io_uring_get_sqe(ring);
+        (void)enter(uring, 0);
+        sqe = io_uring_get_sqe(&uring->ring);
     }
     if (sqe)
         sqe->user_data = data;
@@ -146,18 +178,35 @@ static int uring_open(struct pier__loop *loop)
     return err;
 }
 
+/* What the kernel has not been told to close. */
+static void close_graves(struct uring *uring)
+{
+    for (unsigned i = 0; i < uring->grave_count; i++) {
+        (void)pier__seam->close(uring->graves[i].fd);
+        pier__life_clear_grave(uring->graves[i].life, uring->graves[i].mark);
+    }
+    uring->grave_count = 0;
+}
+
 static void uring_close(struct pier__loop *loop)
 {
+    struct uring *uring = loop->state;
+    if (uring->grave_count > 0) (void)enter(uring, 0);
+    close_graves(uring);
     close_ring(loop->state);
     pier__retire_close(loop);
     pier__seam->release(loop->state);
 }
 
-/* Its memory is not in the child at all. */
+/*
+ * Its memory is not in the child at all. Of what another thread's ring was to close nobody knows
+ * whether it was closed, or is somebody else's by now: it stays open, as all clients there do.
+ */
 static void uring_abandon(struct pier__loop *loop)
 {
-    const struct io_uring *ring = loop->state;
-    pier__seam->close(ring->ring_fd);
+    struct uring *uring = loop->state;
+    pier__seam->close(uring->ring.ring_fd);
+    if (loop == pier__loop_here) close_graves(uring);
 }
 
 /* Is the call behind it the system's, or a plug's that must see it? */
@@ -310,6 +359,19 @@ static bool uring_reports(struct pier__loop *loop, struct pier__pending *p)
     return true;
 }
 
+static bool uring_closes(struct pier__loop *loop, int fd, struct pier__life *life, int64_t grave)
+{
+    struct uring *uring = loop->state;
+    if (uring->grave_count == GRAVES || pier__seam->close != pier__seam_system.close) return false;
+    struct io_uring_sqe *sqe = entry(loop, NOBODY);
+    if (!sqe) return false;
+    PREPARE(sqe, NOBODY, io_uring_prep_close(sqe, fd));
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    uring->graves[uring->grave_count++] =
+        (struct grave){.life = life, .mark = grave, .fd = fd, .place = uring->ring.sq.sqe_tail - 1};
+    return true;
+}
+
 static void uring_cancel(struct pier__loop *loop, struct pier__pending *p)
 {
     p->canceled = true;
@@ -450,14 +512,16 @@ static int uring_wait(struct pier__loop *loop, pier_time deadline)
     unsigned count = 0;
     /*
      * Of a call that also submits, the kernel tells what it submitted, and not the signal that
-     * ended the wait, which a hook has to hear of.
+     * ended the wait, which a hook has to hear of. And a grave must be cleared as soon as others
+     * can have the number.
      */
-    if (pier__thread_hook.call && deadline != 0) {
-        err = pier__seam->ring_enter(ring, 0);
+    bool apart = pier__thread_hook.call || uring->grave_count > 0;
+    if (apart && deadline != 0) {
+        err = enter(uring, 0);
         count = take_all(loop);
     }
     if (err >= 0 && count == 0) {
-        err = pier__seam->ring_enter(ring, deadline);
+        err = enter(uring, deadline);
         count = take_all(loop);
     }
     loop->backlog = io_uring_sq_ready(ring) > 0 || uring->owes;
@@ -478,6 +542,7 @@ const struct pier__backend pier__backend_uring = {
     .abandon = uring_abandon,
     .start = uring_start,
     .reports = uring_reports,
+    .closes = uring_closes,
     .cancel = uring_cancel,
     .wait = uring_wait,
 };

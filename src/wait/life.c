@@ -39,6 +39,14 @@ void pier__life_wake(struct pier__life *life, int fd)
     pier__life_unlock();
 }
 
+void pier__life_clear_grave(struct pier__life *life, int64_t grave)
+{
+    int64_t was = atomic_load(&life->state);
+    while ((was & ~PIER__INSIDE) == grave) {
+        if (atomic_compare_exchange_weak(&life->state, &was, was & PIER__INSIDE)) break;
+    }
+}
+
 void pier__life_after_fork(struct pier__life *life)
 {
     int64_t was = atomic_load(&life->state);

@@ -133,6 +133,9 @@ void pier__life_unwatch(struct pier__waiter *waiter);
 /* Wake every watcher, and the tasks that wait for fd, its descriptor. */
 void pier__life_wake(struct pier__life *life, int fd);
 
+/* What was in the grave is closed: the number is free, if it has not been given out again. */
+void pier__life_clear_grave(struct pier__life *life, int64_t grave);
+
 /* In a forked child: nobody else is inside, and nobody waits. */
 void pier__life_after_fork(struct pier__life *life);
 

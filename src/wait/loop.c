@@ -122,6 +122,12 @@ void pier__loops_forget(int fd)
     pier__life_unlock();
 }
 
+bool pier__loop_closes(int fd, struct pier__life *life, int64_t grave)
+{
+    struct pier__loop *loop = pier__loop_here;
+    return loop && loop->backend->closes && loop->backend->closes(loop, fd, life, grave);
+}
+
 /* Is a MSG_WAITALL not yet complete? Then it goes on behind what has come. */
 static bool goes_on(struct pier__pending *p, int64_t n)
 {

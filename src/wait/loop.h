@@ -146,6 +146,12 @@ void pier__left_unwatch(void);
 /* Cancel the tasks of a driven loop, and close it when they have ended, as pier_loop_close(). */
 int pier__driven_end(struct pier__loop *loop, pier_time deadline);
 
+/*
+ * Have this thread's loop, if there is one that can, close a socket with what else it has for the
+ * kernel, before it waits; false: it is the caller's to close.
+ */
+bool pier__loop_closes(int fd, struct pier__life *life, int64_t grave);
+
 /* Put a waker into the inbox and see that the loop looks there. Async-signal-safe. */
 void pier__loop_post(struct pier__loop *loop, struct pier__waker *waker);
 
