@@ -140,7 +140,6 @@ TEST(many_are_closed_by_one_turn) { scene_on_each_backend(closes_many); }
 
 TEST(many_are_closed_by_a_small_ring)
 {
-    if (harness_in_task()) SKIP("the ring of this loop is there already");
     small_ring_install();
     scene_on_each_backend(closes_many);
     small_ring_remove();
@@ -168,7 +167,6 @@ static int is_refused(void *unused)
 
 TEST(the_kernel_may_be_busy)
 {
-    if (harness_in_task()) SKIP("the ring of this loop is there already");
     small_ring_install();
     assert_int_equal(pier_run(is_refused, NULL, &(pier_run_opts){.backend = "uring"}), 0);
     small_ring_remove();
@@ -193,7 +191,6 @@ TEST(the_end_of_a_loop_closes_what_is_left)
         small_ring_refuse(refused * 5, -EBUSY);
         scene_on_each_backend(ends_at_once);
         small_ring_remove();
-        if (harness_in_task()) turn();
         for (int i = 0; i < 2; i++) {
             assert_false(scene_open(left_open[i]));
             assert_int_equal(pier_send(left_open[i], "x", 1, 0), -EBADF);
@@ -235,7 +232,6 @@ TEST(who_plugs_close_sees_it) { scene_on_each_backend(is_seen_by_a_plug); }
 
 TEST(a_thread_without_a_loop_closes_at_once)
 {
-    if (harness_in_task()) SKIP("in a loop");
     int s = pier_socket(AF_INET, SOCK_STREAM, 0);
     close_soon(s);
     assert_false(scene_open(s));
