@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/bits.h"
 #include "base/iov.h"
 #include "harness.h"
 #include "scene.h"
@@ -1082,6 +1083,66 @@ TEST(time_out_costs_fewer_system_calls_than_in_cpython_and_never_more)
             seams_install();
             works[i].talk(pair[0], pair[1], &tally);
             assert_calls(seams_system_calls(), 2 * (tally.received + tally.sent), works[i].fewer);
+            seams_remove();
+            close_pair(pair);
+        }
+    }
+}
+
+TEST(data_that_is_there_is_not_polled_for)
+{
+    static void (*const works[])(int, int, struct tally *) = {
+        ping_pong, exact_ping_pong, header_and_body};
+    for (const char *const *kind = scene_kinds(); *kind; kind++) {
+        for (size_t i = 0; i < PIER_COUNT(works); i++) {
+            if (!scene_is_stream(*kind) && works[i] == header_and_body) continue;
+            int pair[2];
+            struct tally tally = {0};
+            scene_pair(*kind, pair);
+            assert_int_equal(pier_settimeout(pair[0], 10), 0);
+            seams_install();
+            works[i](pair[0], pair[1], &tally);
+            long polls = seams_system_calls() - tally.received - tally.sent;
+            assert_true(polls <= 2); /* until calls have been saved */
+            seams_remove();
+            close_pair(pair);
+        }
+    }
+}
+
+/* Who answers when it is polled for, and so never before. */
+static int answers_late = -1;
+static size_t answer;
+
+static int answer_and_poll(struct pollfd *fds, nfds_t count, pier_time deadline)
+{
+    if (answer > 0) assert_int_equal(send(answers_late, scratch, answer, 0), answer);
+    answer = 0;
+    return seams_below()->poll(fds, count, deadline);
+}
+
+TEST(guesses_that_are_always_wrong_become_rare_and_leave_the_others_alone)
+{
+    enum { ROUNDS = 330, PARTS = 10 };
+    for (const char *const *kind = scene_kinds(); *kind; kind++) {
+        for (int parts = 1; parts <= PARTS; parts += PARTS - 1) {
+            if (parts > 1 && !scene_is_stream(*kind)) continue;
+            int pair[2];
+            scene_pair(*kind, pair);
+            assert_int_equal(pier_settimeout(pair[0], 10), 0);
+            answers_late = pair[1];
+            seams_install();
+            seams_replace(poll, answer_and_poll);
+            for (int i = 0; i < ROUNDS; i++) {
+                assert_int_equal(pier_send(pair[0], "0123456789", 10, 0), 10);
+                assert_int_equal(recv(pair[1], scratch, 100, 0), 10);
+                answer = (size_t)parts * 100 - 1; /* so that the last part is short */
+                for (int k = 1; k <= parts; k++)
+                    assert_int_equal(pier_recv(pair[0], scratch, 100, 0), k < parts ? 100 : 99);
+            }
+            long needed = ROUNDS * (1 + parts + 1); /* it polls for the first part alone */
+            assert_true(seams_system_calls() >= needed);
+            assert_true(seams_system_calls() <= needed + ROUNDS / 31 + 10);
             seams_remove();
             close_pair(pair);
         }

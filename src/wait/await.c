@@ -8,8 +8,12 @@
 
 #include <errno.h>
 
-#define GUESS_MOST    8 /* calls saved that are remembered */
-#define PAUSE_LONGEST 5 /* the longest pause after wrong guesses, as a power of 2 */
+#define GUESS_MOST 8 /* calls saved that are remembered */
+
+/* A doubt: how many receives still poll first; above it, how many guesses in a row were wrong. */
+#define PAUSE      31
+#define WRONG      (PAUSE + 1)
+#define MOST_WRONG 5
 
 /* A wait in progress. */
 struct wait {
@@ -93,33 +97,41 @@ static void call_saved(struct pier__guess *guess)
     if (get(&guess->saved) < GUESS_MOST) set(&guess->saved, get(&guess->saved) + 1);
 }
 
-static bool guess_readable(const struct pier__op *op)
+/*
+ * Which doubt grows if the guess is wrong that there is something to receive; NULL: poll first.
+ * Without the mark one saved call is left for those that have it, who are right more often.
+ */
+static _Atomic uint8_t *guess_readable(const struct pier__op *op)
 {
-    if (!pier__op_marked(op) || !pier__life_marked(op->life, PIER__READABLE)) return false;
+    if (!op->life || !pier__op_receives(op)) return NULL;
     struct pier__guess *guess = &op->life->guess;
-    if (get(&guess->pause) > 0) {
-        set(&guess->pause, get(&guess->pause) - 1);
-        return false;
+    bool marked = pier__op_marked(op) && pier__life_marked(op->life, PIER__READABLE);
+    _Atomic uint8_t *doubt = marked ? &guess->marked : &guess->unmarked;
+    if (get(doubt) % WRONG > 0) {
+        set(doubt, get(doubt) - 1);
+        return NULL;
     }
-    return get(&guess->saved) > 0;
+    return get(&guess->saved) > (marked ? 0 : 1) ? doubt : NULL;
 }
 
-/* Keep the mark: what this result says about the next receive, and whether the guess was right. */
-static void learn(struct pier__op *op, int64_t n, bool guessed)
+/* Was the guess right? */
+static void learn_guess(struct pier__guess *guess, _Atomic uint8_t *doubt, bool right)
 {
-    struct pier__guess *guess = &op->life->guess;
-    bool filled = n > 0 && (size_t)n == op->with.in.len;
-    pier__life_mark(op->life, filled);
-    if (!guessed) return;
-    if (n != -EAGAIN) {
+    if (right) {
         call_saved(guess);
-        set(&guess->wrong, 0);
+        set(doubt, 0);
         return;
     }
-    int wrong = get(&guess->wrong);
-    set(&guess->saved, get(&guess->saved) - 1);
-    set(&guess->pause, 1 << (wrong < PAUSE_LONGEST ? wrong : PAUSE_LONGEST));
-    set(&guess->wrong, wrong < PAUSE_LONGEST ? wrong + 1 : wrong);
+    int wrong = get(doubt) / WRONG, saved = get(&guess->saved);
+    int pause = wrong < MOST_WRONG ? 1 << wrong : PAUSE;
+    if (saved > 0) set(&guess->saved, saved - 1); /* else another thread was faster */
+    set(doubt, (wrong < MOST_WRONG ? wrong + 1 : wrong) * WRONG + pause);
+}
+
+/* Keep the mark: what this result says about the next receive. */
+static void learn(struct pier__op *op, int64_t n)
+{
+    pier__life_mark(op->life, n > 0 && (size_t)n == op->with.in.len);
 }
 
 /*
@@ -164,12 +176,13 @@ static bool must_wait(struct wait *w, int64_t n)
 }
 
 /* Try without waiting. True when the op has ended, in *out; false when it must be waited for. */
-static bool try_once(struct wait *w, bool guessed, int64_t *out)
+static bool try_once(struct wait *w, _Atomic uint8_t *guessed, int64_t *out)
 {
     struct pier__op *op = w->op;
     for (;;) {
         int64_t n = pier__op_try(op, /* wait= */ false);
-        if (pier__op_marked(op)) learn(op, n, guessed);
+        if (pier__op_marked(op)) learn(op, n);
+        if (guessed) learn_guess(&op->life->guess, guessed, n != -EAGAIN);
         if (pier__op_sends(op) && op->life) learn_room(op, n);
         if (must_wait(w, n)) return false;
         if (w->limit == 0 && pier__op_sends(op) && op->life) call_saved(&op->life->guess);
@@ -182,13 +195,13 @@ static bool try_once(struct wait *w, bool guessed, int64_t *out)
 static int64_t await_limited(struct pier__op *op)
 {
     struct wait w = {.op = op};
-    bool guessed = guess_readable(op);
+    _Atomic uint8_t *guessed = guess_readable(op);
     bool try_now = guessed || (tries_first(op) && !op->connecting);
     for (;;) {
         int64_t result;
         if (try_now && try_once(&w, guessed, &result)) return result;
         bool napped = w.nap;
-        guessed = false;
+        guessed = NULL;
         int64_t ready = wait_ready(&w);
         if (ready < 0) return ready;
         w.nap = false;

@@ -54,15 +54,15 @@ struct pier__waiter {
 };
 
 /*
- * Whether to believe the readable mark under a limit, where receives poll first. A right guess
- * saves that poll, a wrong one wastes a call. Guesses are paid for with calls saved before, so a
- * socket never makes more than polling first would; and after a wrong one the mark is passed over
- * for a while, longer each time.
+ * Whether to guess, under a limit, that there is something to receive, where receives poll first. A
+ * right guess saves that poll, a wrong one wastes a call. Guesses are paid for with calls saved
+ * before, so a socket never makes more than polling first would; and after a wrong one there is a
+ * pause, longer each time. Guesses with the readable mark and without it are doubted each for
+ * themselves.
  */
 struct pier__guess {
-    _Atomic uint8_t saved; /* calls to spend, at most GUESS_MOST */
-    _Atomic uint8_t pause; /* how many marks are still passed over */
-    _Atomic uint8_t wrong; /* how many guesses in a row were wrong */
+    _Atomic uint8_t saved;            /* calls to spend, at most GUESS_MOST */
+    _Atomic uint8_t unmarked, marked; /* doubts: await.c's PAUSE, and wrong guesses above that */
 };
 
 /* The readable mark: what a stream's last receive says of the next. */
