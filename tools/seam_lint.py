@@ -33,8 +33,12 @@ PURE = re.compile(
 # What catches a pthread_exit(3).
 EXITS = r"__sigsetjmp|__pthread_(un)?register_cancel|__pthread_unwind_next"
 
+# Who uses the two that seam.h calls in place.
+TRIES = ["await", "backend_epoll", "backend_uring", "connect", "io", "park"]
+
 # What one file needs by what it is.
 ALLOWED = {
+    **dict.fromkeys(TRIES, r"recv|send"),
     "file": r"fopencookie|setvbuf|fclose|fileno",  # a FILE over a socket
     "idna": r"idn2_\w+",
     "left": EXITS,

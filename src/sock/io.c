@@ -198,7 +198,7 @@ ssize_t pier_recv(int s, void *buf, size_t len, int flags)
     if (PIER_UNLIKELY(!pier__enter_plain(entry))) return recv_otherwise(s, buf, len, flags);
     struct plain call = {.buf = buf, .len = len, .flags = flags};
     KEEP_IN_MEMORY(call);
-    ssize_t n = pier__seam->recv(s, buf, len, flags);
+    ssize_t n = pier__seam_recv(s, buf, len, flags);
     if (PIER_UNLIKELY(n <= 0)) return ended(PIER_OP_RECV, entry, &call, n);
     return PIER_UNLIKELY(pier__life_leave(&entry->life, PIER__WAITER)) ? closed(entry, n) : n;
 }
@@ -315,7 +315,7 @@ ssize_t pier_send(int s, const void *buf, size_t len, int flags)
     if (PIER_UNLIKELY(!pier__enter_plain(entry))) return send_otherwise(s, buf, len, flags);
     struct plain call = {.out = buf, .len = len, .flags = flags};
     KEEP_IN_MEMORY(call);
-    ssize_t n = pier__seam->send(s, buf, len, flags | MSG_NOSIGNAL);
+    ssize_t n = pier__seam_send(s, buf, len, flags | MSG_NOSIGNAL);
     if (PIER_UNLIKELY(n <= 0)) return ended(PIER_OP_SEND, entry, &call, n);
     return PIER_UNLIKELY(pier__life_leave(&entry->life, PIER__WAITER)) ? closed(entry, n) : n;
 }

@@ -75,17 +75,15 @@ static int64_t sendfile_try(struct pier__op *op)
     return n;
 }
 
-int64_t pier__op_try(struct pier__op *op, bool wait)
+int64_t pier__op_try_other(struct pier__op *op, int flags)
 {
-    int flags = wait ? op->flags : op->flags | MSG_DONTWAIT;
     switch (op->code) {
-    case PIER_OP_RECV: return pier__seam->recv(op->fd, op->with.in.buf, op->with.in.len, flags);
+    case PIER_OP_RECV:
+    case PIER_OP_SEND: break; /* pier__op_try() itself */
     case PIER_OP_RECVFROM:
         return pier__seam->recvfrom(
             op->fd, op->with.in.buf, op->with.in.len, flags, op->with.in.addr, op->with.in.addrlen);
     case PIER_OP_RECVMSG: return pier__seam->recvmsg(op->fd, op->with.msg_in, flags);
-    case PIER_OP_SEND:
-        return pier__seam->send(op->fd, op->with.out.buf, op->with.out.len, flags | MSG_NOSIGNAL);
     case PIER_OP_SENDTO:
         return pier__seam->sendto(op->fd, op->with.out.buf, op->with.out.len, flags | MSG_NOSIGNAL,
             op->with.out.addr, op->with.out.addrlen);

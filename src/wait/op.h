@@ -2,6 +2,7 @@
 #ifndef PIER_WAIT_OP_H
 #define PIER_WAIT_OP_H
 
+#include "base/seam.h"
 #include "wait/life.h"
 
 #include <pier/time.h>
@@ -134,12 +135,23 @@ bool pier__op_goes_on(const struct pier__op *op);
  */
 int64_t pier__op_settle(const struct pier__op *op, int64_t n);
 
+/* The others of pier__op_try(). */
+int64_t pier__op_try_other(struct pier__op *op, int flags);
+
 /*
  * Attempt the call once; with wait false, without waiting, where the call has a flag for that (all
  * but SENDFILE, ACCEPT and CONNECT, which go by O_NONBLOCK). Returns its result, or -errno; -EAGAIN
  * and, for CONNECT, -EINPROGRESS mean wait, -EINTR that a signal came.
  */
-int64_t pier__op_try(struct pier__op *op, bool wait);
+static inline int64_t pier__op_try(struct pier__op *op, bool wait)
+{
+    int flags = wait ? op->flags : op->flags | MSG_DONTWAIT;
+    if (op->code == PIER_OP_RECV)
+        return pier__seam_recv(op->fd, op->with.in.buf, op->with.in.len, flags);
+    if (op->code == PIER_OP_SEND)
+        return pier__seam_send(op->fd, op->with.out.buf, op->with.out.len, flags | MSG_NOSIGNAL);
+    return pier__op_try_other(op, flags);
+}
 
 /* What to wait for when that said -EAGAIN: POLLIN or POLLOUT. */
 short pier__op_events(const struct pier__op *op);
