@@ -14,6 +14,9 @@
 /* For variables on the hot path: reached directly, not through the global offset table. */
 #define PIER_HIDDEN __attribute__((visibility("hidden")))
 
+/* For functions that shall be one with all that they call, where the compiler knows it. */
+#define PIER_FLAT __attribute__((flatten))
+
 #define PIER_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define PIER_CONTAINER_OF(pointer, type, member) \

@@ -142,7 +142,8 @@ static inline bool is_plain(int s, const void *buf, size_t len, int flags)
  * Which slow way is taken must cost the shortest one nothing: it is a jump, after which nothing is
  * needed any more.
  */
-#define COLD __attribute__((noinline, cold))
+#define APART __attribute__((noinline))
+#define COLD  APART __attribute__((cold))
 
 static struct pier__use used(struct pier__entry *entry)
 {
@@ -172,8 +173,8 @@ static COLD int64_t closed(struct pier__entry *entry, int64_t n)
     return n;
 }
 
-/* All that pier_recv() does beyond the shortest way. */
-static COLD ssize_t recv_slowly(int s, void *buf, size_t len, int flags)
+/* All that pier_recv() does beyond the shortest way: in a task, for one. */
+static APART PIER_FLAT ssize_t recv_slowly(int s, void *buf, size_t len, int flags)
 {
     pier_time began = pier__trace_begin();
     ssize_t n = enter_recv(s, buf, len, flags);
@@ -291,7 +292,7 @@ static int64_t enter_send(int s, const void *buf, size_t len, int flags)
     return n;
 }
 
-static COLD ssize_t send_slowly(int s, const void *buf, size_t len, int flags)
+static APART PIER_FLAT ssize_t send_slowly(int s, const void *buf, size_t len, int flags)
 {
     pier_time began = pier__trace_begin();
     ssize_t n = enter_send(s, buf, len, flags);
@@ -368,7 +369,7 @@ static int64_t enter_sendall(int s, const void *buf, size_t len, int flags)
     return n < 0 ? n : (int64_t)len;
 }
 
-ssize_t pier_sendall(int s, const void *buf, size_t len, int flags)
+PIER_FLAT ssize_t pier_sendall(int s, const void *buf, size_t len, int flags)
 {
     pier_time began = pier__trace_begin();
     ssize_t n = enter_sendall(s, buf, len, flags);

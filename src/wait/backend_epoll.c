@@ -185,7 +185,8 @@ static bool tries_first(const struct pier__pending *p, const struct pier__watch 
     return op->code != PIER_OP_ACCEPT || op->life;
 }
 
-static void epoll_start(struct pier__loop *loop, struct pier__pending *p, struct pier__watch *watch)
+static PIER_FLAT void epoll_start(
+    struct pier__loop *loop, struct pier__pending *p, struct pier__watch *watch)
 {
     int64_t n;
     bool poll = p->op->code == PIER_OP_POLL;
@@ -252,7 +253,7 @@ static int milliseconds(pier_time deadline)
     return left < 1000000000 ? (int)left : 1000000000;
 }
 
-static int epoll_wait_events(struct pier__loop *loop, pier_time deadline)
+static PIER_FLAT int epoll_wait_events(struct pier__loop *loop, pier_time deadline)
 {
     struct epoll *epoll = loop->state;
     int n = pier__seam->epoll_wait(epoll->fd, epoll->events, EVENTS, milliseconds(deadline));

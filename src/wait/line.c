@@ -3,7 +3,7 @@
 
 #include "base/seam.h"
 #include "wait/await.h"
-#include "wait/task.h"
+#include "wait/park.h"
 
 #include <errno.h>
 #include <stddef.h>

@@ -3,10 +3,9 @@
  * The task half of the door: an operation is handed to the loop's backend, and the task parked
  * until it has ended.
  */
+#include "wait/park.h"
+
 #include "base/seam.h"
-#include "base/time.h"
-#include "wait/loop.h"
-#include "wait/task.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -291,7 +290,7 @@ static int64_t await_poll(struct wait *w)
     return ready > 0 || woken || w->off == 0 ? ready : deliver(w);
 }
 
-int64_t pier__task_await(struct pier__task *task, struct pier__op *op)
+PIER_FLAT int64_t pier__task_await(struct pier__task *task, struct pier__op *op)
 {
     struct wait w = {.task = task, .op = op, .limit = op->deadline};
     if (!op->shielded) {

@@ -6,7 +6,7 @@
 #include "base/bits.h"
 #include "base/failure.h"
 #include "base/trace.h"
-#include "wait/loop.h"
+#include "wait/park.h"
 
 #include <errno.h>
 

@@ -7,17 +7,14 @@
 #include "base/time.h"
 #include "base/trace.h"
 #include "wait/await.h"
-#include "wait/loop.h"
 #include "wait/overflow.h"
+#include "wait/park.h"
 
 #include <pier/error.h>
 
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
-
-/* So many calls may a task make that did not have to wait, before the others have a turn. */
-#define BUDGET 64
 
 static _Atomic uint64_t births;
 
@@ -47,31 +44,10 @@ void pier__task_woken(struct pier__task *task)
     pier__task_ready(task);
 }
 
-static void leave(struct pier__task *task)
-{
-    task->budget = BUDGET;
-    pier__strand_of_task = NULL;
-    pier__switch(&task->context, &task->loop->context);
-}
-
-void pier__task_park(struct pier__task *task, const char *doing, pier_time until)
-{
-    struct pier__loop *loop = task->loop;
-    task->doing = doing;
-    task->since = loop->now;
-    if (!task->shielded) until = pier__earlier(until, task->scopes_deadline);
-    if (until != PIER_NEVER) pier__timer_set(&loop->timers, &task->timer, until);
-    task->state = PIER__TASK_PARKED;
-    if (!task->local) loop->outside++;
-    leave(task);
-    pier__timer_clear(&loop->timers, &task->timer);
-    task->doing = NULL;
-}
-
 void pier__task_yield(struct pier__task *task)
 {
     enqueue(task->loop, task);
-    leave(task);
+    pier__task_leave(task);
 }
 
 void pier__task_spend(struct pier__task *task)
@@ -238,7 +214,7 @@ int pier__spawn(const struct pier__home *home, int (*fn)(void *arg), void *arg,
         .loop = loop,
         .waker.loop = loop,
         .detached = opts->detached || group,
-        .budget = BUDGET,
+        .budget = PIER__BUDGET,
         .number = number,
         .birth = atomic_fetch_add(&births, 1) + 1,
         .fn = fn,

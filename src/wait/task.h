@@ -88,9 +88,6 @@ static inline struct pier__task *pier__task_here(void)
                : NULL;
 }
 
-/* Let the others run until somebody makes the task ready, or the point has come. */
-void pier__task_park(struct pier__task *task, const char *doing, pier_time until);
-
 /* A parked task may run again; any other one is left alone. */
 void pier__task_ready(struct pier__task *task);
 
