@@ -331,6 +331,8 @@ static int fault_thread_name(const char *name) { return SYSTEM.thread_name(name)
 
 static int fault_cpu_count(void) { return SYSTEM.cpu_count(); }
 
+static bool fault_is_alone(void) { return SYSTEM.is_alone(); }
+
 static void fault_forget_resolver(void) { SYSTEM.forget_resolver(); }
 
 static int fault_raise(int signal) { return SYSTEM.raise(signal); }
@@ -494,6 +496,7 @@ const struct pier__seam fault_seam = {
     .now = fault_now,
     .thread_name = fault_thread_name,
     .cpu_count = fault_cpu_count,
+    .is_alone = fault_is_alone,
     .forget_resolver = fault_forget_resolver,
     .sigaction = fault_sigaction,
     .sigaltstack = fault_sigaltstack,

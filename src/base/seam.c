@@ -21,6 +21,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#if __has_include(<sys/single_threaded.h>) /* since glibc 2.32 */
+#    include <sys/single_threaded.h>
+#endif
+
 /* What a system call said, as a result: it returned n, and told why in errno if n is negative. */
 #define SAID(n) ((n) < 0 ? -errno : (n))
 
@@ -230,9 +234,10 @@ static int sys_ring_open(struct io_uring *ring, unsigned entries, struct io_urin
     return 0;
 }
 
+/* The usual ways are left by a jump, not by a return; see pier__seam_recv(). */
 static int sys_ring_enter(struct io_uring *ring, pier_time deadline)
 {
-    struct io_uring_cqe *cqe;
+    static _Thread_local struct io_uring_cqe *cqe; /* what nobody looks at */
     if (deadline == 0) return io_uring_submit_and_get_events(ring);
     if (deadline == PIER_NEVER) return io_uring_submit_and_wait_timeout(ring, &cqe, 1, NULL, NULL);
     pier_time ns = deadline - sys_now();
@@ -442,6 +447,15 @@ static int sys_cpu_count(void)
     return online > 0 ? (int)online : 1;
 }
 
+static bool sys_is_alone(void)
+{
+#if __has_include(<sys/single_threaded.h>)
+    return __libc_single_threaded;
+#else
+    return false;
+#endif
+}
+
 static int sys_signal_mask(int how, const sigset_t *set, sigset_t *old)
 {
     return -pthread_sigmask(how, set, old);
@@ -548,6 +562,7 @@ const struct pier__seam pier__seam_system = {
     .thread = sys_thread,
     .thread_name = sys_thread_name,
     .cpu_count = sys_cpu_count,
+    .is_alone = sys_is_alone,
     .signal_mask = sys_signal_mask,
     .sigpending = sys_sigpending,
     .sigtimedwait = sys_sigtimedwait,

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -128,6 +129,7 @@ struct pier__seam {
     int (*thread)(pthread_t *out, const pthread_attr_t *attr, void *(*start)(void *), void *arg);
     int (*thread_name)(const char *name); /* of the calling thread; at most 15 bytes */
     int (*cpu_count)(void);               /* on which the process may run: 1 or more */
+    bool (*is_alone)(void);               /* surely: the process has no other thread */
     int (*signal_mask)(int how, const sigset_t *set, sigset_t *old);
     int (*sigpending)(sigset_t *out);
     int (*sigtimedwait)(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);

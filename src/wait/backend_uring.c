@@ -502,7 +502,7 @@ static void rest(struct pier__loop *loop, pier_time deadline)
     if (pier__seam->poll(&wake, 1, until) > 0) pier__loop_signalled(loop);
 }
 
-static int uring_wait(struct pier__loop *loop, pier_time deadline)
+static PIER_FLAT int uring_wait(struct pier__loop *loop, pier_time deadline)
 {
     struct uring *uring = loop->state;
     struct io_uring *ring = &uring->ring;
@@ -513,9 +513,9 @@ static int uring_wait(struct pier__loop *loop, pier_time deadline)
     /*
      * Of a call that also submits, the kernel tells what it submitted, and not the signal that
      * ended the wait, which a hook has to hear of. And a grave must be cleared as soon as others
-     * can have the number.
+     * can have the number, if there are any.
      */
-    bool apart = pier__thread_hook.call || uring->grave_count > 0;
+    bool apart = pier__thread_hook.call || (uring->grave_count > 0 && !pier__seam->is_alone());
     if (apart && deadline != 0) {
         err = enter(uring, 0);
         count = take_all(loop);

@@ -223,7 +223,7 @@ int pier__loop_look(struct pier__loop *loop, pier_time until)
     return err;
 }
 
-int pier__loop_turn(struct pier__loop *loop, pier_time limit)
+PIER_FLAT int pier__loop_turn(struct pier__loop *loop, pier_time limit)
 {
     for (size_t n = loop->ready_count; n > 0; n--) {
         run_first(loop);
