@@ -37,10 +37,11 @@ static inline int pier__hex(char c)
 static inline bool pier__is_zero(const void *p, size_t n)
 {
     const unsigned char *bytes = p;
-    for (size_t i = 0; i < n; i++) {
-        if (bytes[i] != 0) return false;
+    unsigned char any = 0;
+    for (size_t i = 0; i < n; i++) { /* to the end, and so several at a time */
+        any = (unsigned char)(any | bytes[i]);
     }
-    return true;
+    return any == 0;
 }
 
 #endif
