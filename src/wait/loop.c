@@ -72,7 +72,7 @@ void pier__loop_drain(struct pier__loop *loop)
     }
 }
 
-struct pier__watch *pier__loop_watch(struct pier__loop *loop, int fd)
+struct pier__watch *pier__loop_make_watch(struct pier__loop *loop, int fd)
 {
     size_t chunk = (size_t)fd / PIER__WATCHES;
     if (chunk >= MOST_CHUNKS) return NULL;
@@ -85,18 +85,16 @@ struct pier__watch *pier__loop_watch(struct pier__loop *loop, int fd)
             (room - loop->watch_chunks) * sizeof *loop->watches);
         loop->watch_chunks = room;
     }
-    struct pier__watch **found = &loop->watches[chunk].watches;
-    if (!*found) *found = pier__allocate_zeroed(PIER__WATCHES, sizeof **found);
-    return *found ? &(*found)[(size_t)fd % PIER__WATCHES] : NULL;
+    struct pier__watch **made = &loop->watches[chunk].watches;
+    if (!*made) *made = pier__allocate_zeroed(PIER__WATCHES, sizeof **made);
+    return pier__loop_find_watch(loop, fd);
 }
 
 /* The tasks of this thread's loop that wait for fd. */
 static void wake_own(const struct pier__loop *loop, const struct pier__life *life, int fd)
 {
-    size_t chunk = fd < 0 ? SIZE_MAX : (size_t)fd / PIER__WATCHES;
-    if (chunk >= loop->watch_chunks || !loop->watches[chunk].watches) return;
-    const struct pier__watch *watch = &loop->watches[chunk].watches[(size_t)fd % PIER__WATCHES];
-    for (struct pier__pending *p = watch->first; p; p = p->next) {
+    const struct pier__watch *watch = pier__loop_find_watch(loop, fd);
+    for (struct pier__pending *p = watch ? watch->first : NULL; p; p = p->next) {
         if (p->life == life || p->op->heir == life) pier__task_ready(p->task);
     }
 }

@@ -161,8 +161,21 @@ void pier__loop_drain(struct pier__loop *loop);
 /* The loop was signalled: read its eventfd. For backends. */
 void pier__loop_signalled(struct pier__loop *loop);
 
-/* The watch of a descriptor, made if need be; NULL: no memory. */
-struct pier__watch *pier__loop_watch(struct pier__loop *loop, int fd);
+/* The watch of a descriptor; NULL: nobody has waited for it, or one near it, yet. */
+static inline struct pier__watch *pier__loop_find_watch(const struct pier__loop *loop, int fd)
+{
+    size_t chunk = (unsigned)fd / PIER__WATCHES;
+    if (PIER_UNLIKELY(chunk >= loop->watch_chunks || !loop->watches[chunk].watches)) return NULL;
+    return &loop->watches[chunk].watches[(unsigned)fd % PIER__WATCHES];
+}
+
+/* Likewise, made if need be; NULL: no memory, or no descriptor has such a number. */
+struct pier__watch *pier__loop_make_watch(struct pier__loop *loop, int fd);
+static inline struct pier__watch *pier__loop_watch(struct pier__loop *loop, int fd)
+{
+    struct pier__watch *watch = pier__loop_find_watch(loop, fd);
+    return PIER_LIKELY(watch != NULL) ? watch : pier__loop_make_watch(loop, fd);
+}
 
 /* Report its tasks on a descriptor: 0 or what write(2) said. */
 int pier__loop_dump(struct pier__loop *loop, int fd);
