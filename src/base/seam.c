@@ -225,12 +225,17 @@ static int sys_timerfd_set(int fd, pier_time point)
     return SAID(n);
 }
 
-/* The child of a fork must not find the ring: what it submitted would be the parent's. */
+/*
+ * The child of a fork must not find the ring: what it submitted would be the parent's. Registered
+ * for this thread, its descriptor need not be looked up by each enter; if that is not to be had, it
+ * is.
+ */
 static int sys_ring_open(struct io_uring *ring, unsigned entries, struct io_uring_params *params)
 {
     int err = io_uring_queue_init_params(entries, ring, params);
     if (err < 0) return err;
     (void)io_uring_ring_dontfork(ring);
+    (void)io_uring_register_ring_fd(ring);
     return 0;
 }
 
