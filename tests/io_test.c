@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/bits.h"
 #include "base/iov.h"
 #include "harness.h"
 #include "scene.h"
@@ -23,12 +22,6 @@
 
 static char scratch[1 << 20];
 
-static void close_pair(const int pair[2])
-{
-    assert_int_equal(pier_close(pair[0]), 0);
-    assert_int_equal(pier_close(pair[1]), 0);
-}
-
 /* Nothing, and arguments that make no sense. */
 
 TEST(recv_of_no_bytes_asks_nobody)
@@ -43,7 +36,7 @@ TEST(recv_of_no_bytes_asks_nobody)
         assert_int_equal(seams_system_calls(), 0);
         seams_remove();
         assert_int_equal(pier_recv(pair[0], scratch, 10, 0), 3); /* still there */
-        close_pair(pair);
+        scene_close(pair);
     }
 }
 
@@ -59,7 +52,7 @@ TEST(recvfrom_of_no_bytes_takes_a_datagram_off_the_queue)
         assert_int_equal(pier_recvfrom(pair[0], NULL, 0, 0, &from), 0);
         assert_int_equal(pier_recvfrom(pair[0], scratch, 10, 0, NULL), 6);
         assert_memory_equal(scratch, "second", 6);
-        close_pair(pair);
+        scene_close(pair);
     }
 }
 
@@ -88,7 +81,7 @@ TEST(length_that_is_a_failed_result_is_refused_and_nothing_is_sent)
     seams_remove();
     assert_int_equal(pier_send(pair[0], NULL, 0, 0), 0);
     assert_int_equal(pier_sendall(pair[0], NULL, 0, 0), 0);
-    close_pair(pair);
+    scene_close(pair);
 }
 
 /* A stand-in kernel that moves what a kernel moves, and touches no memory. */
@@ -123,7 +116,7 @@ TEST(no_call_moves_more_than_linux_does_and_sendall_moves_all_of_5_gb)
     assert_int_equal(pier_sendall(pair[0], scratch, much, 0), much);
     assert_true(asked_most <= PIER__MOST);
     seams_remove();
-    close_pair(pair);
+    scene_close(pair);
 }
 
 /* Streams. */
@@ -157,7 +150,7 @@ TEST(sendall_sends_all_of_it_however_small_the_parts)
             assert_int_equal(waitpid(child, &status, 0), child);
             assert_int_equal(status, 0);
         }
-        close_pair(pair);
+        scene_close(pair);
     }
 }
 
@@ -223,7 +216,7 @@ TEST(send_after_the_end_is_epipe_and_never_a_signal)
             assert_int_equal(pier_sendto(pair[0], "x", 1, 0, (pier_addr){0}), -EPIPE);
             assert_int_equal(pier_sendmsg(pair[0], &msg, 0), -EPIPE);
         }
-        close_pair(pair);
+        scene_close(pair);
     }
     int pair[2]; /* and to a peer that is gone */
     scene_pair("tcp", pair);
@@ -246,7 +239,7 @@ TEST(recv_with_peek_takes_nothing_away)
         assert_int_equal(pier_recv(pair[0], scratch, 9, 0), 3);
         assert_int_equal(pier_recv(pair[0], scratch, 9, MSG_DONTWAIT), -EAGAIN);
     }
-    close_pair(pair);
+    scene_close(pair);
 }
 
 static int64_t recv_eight(void *arg)
@@ -270,7 +263,7 @@ TEST(recv_with_waitall_waits_for_all_and_takes_less_at_the_end)
     scene_await_blocked(&call);
     assert_int_equal(pier_shutdown(pair[1], SHUT_WR), 0);
     assert_int_equal(scene_finish(&call), 3);
-    close_pair(pair);
+    scene_close(pair);
 }
 
 TEST(datagrams_of_a_socket_that_is_shut_down_have_an_end_in_every_verb)
@@ -295,7 +288,7 @@ TEST(datagrams_of_a_socket_that_is_shut_down_have_an_end_in_every_verb)
             assert_int_equal(pier_recvmsg(pair[0], &msg, 0), 0);
             assert_int_equal(msg.msg_namelen, 0);
         }
-        close_pair(pair);
+        scene_close(pair);
     }
 }
 
@@ -319,7 +312,7 @@ TEST(dontwait_never_waits_in_any_verb)
                     pier_sendto(pair[0], "x", 1, MSG_DONTWAIT, (pier_addr){0}), -EAGAIN);
                 assert_int_equal(pier_sendmsg(pair[0], &msg, MSG_DONTWAIT), -EAGAIN);
             }
-            close_pair(pair);
+            scene_close(pair);
         }
     }
 }
@@ -361,7 +354,7 @@ TEST(dontwait_does_not_wait_for_a_sendalls_turn_either)
     assert_int_equal(pier_setdeadline(pair[0], PIER_NEVER), 0);
     scene_empty(pair[1]);
     assert_int_equal(scene_finish(&call), 5);
-    close_pair(pair);
+    scene_close(pair);
 }
 
 TEST(sendall_of_several_threads_never_interleaves_and_serves_in_order)
@@ -390,7 +383,7 @@ TEST(sendall_of_several_threads_never_interleaves_and_serves_in_order)
             assert_int_equal(scene_finish(&calls[i]), LENGTH);
         }
         assert_int_equal(pier_recv(pair[1], scratch, 1, MSG_DONTWAIT), -EAGAIN);
-        close_pair(pair);
+        scene_close(pair);
     }
 }
 
@@ -424,7 +417,7 @@ TEST(sendall_turns_are_given_back_under_contention)
     }
     for (int i = 0; i < THREADS; i++)
         test_join(threads[i]);
-    close_pair(pair);
+    scene_close(pair);
 }
 
 static void await_urgent(int s)
@@ -458,7 +451,7 @@ TEST(urgent_byte_is_no_part_of_the_stream_and_nobody_spins_on_it)
     assert_int_equal(pier_recv(pair[0], scratch, 10, 0), -ETIME);
     assert_true(seams_calls(poll) + seams_calls(recv) <= 8);
     seams_remove();
-    close_pair(pair);
+    scene_close(pair);
 }
 
 /*
@@ -474,7 +467,7 @@ TEST(urgent_byte_is_received_under_a_time_out_as_without)
     await_urgent(pair[0]);
     assert_int_equal(pier_recv(pair[0], scratch, 1, MSG_OOB), 1);
     assert_int_equal(scratch[0], '!');
-    close_pair(pair);
+    scene_close(pair);
 }
 
 /* So it is with the queue of errors. */
@@ -486,213 +479,6 @@ TEST(queue_of_errors_is_looked_at_and_not_waited_for)
     struct msghdr msg = {.msg_iov = &v, .msg_iovlen = 1};
     assert_int_equal(pier_recvmsg(s, &msg, MSG_ERRQUEUE), -EAGAIN);
     assert_int_equal(pier_close(s), 0);
-}
-
-/* Datagrams. */
-
-/* C.41 */
-TEST(datagram_of_no_bytes_is_received_and_is_no_end)
-{
-    static const char *const kinds[] = {"udp", "unix dgram"};
-    for (size_t i = 0; i < 2; i++) {
-        for (int limited = 0; limited < 2; limited++) {
-            int pair[2];
-            scene_pair(kinds[i], pair);
-            if (limited) assert_int_equal(pier_settimeout(pair[0], 10), 0);
-            assert_int_equal(pier_send(pair[1], "", 0, 0), 0);
-            assert_int_equal(pier_sendall(pair[1], NULL, 0, 0), 0);
-            assert_int_equal(pier_sendto(pair[1], "", 0, 0, (pier_addr){0}), 0);
-            assert_int_equal(pier_send(pair[1], "x", 1, 0), 1);
-            for (int k = 0; k < 3; k++)
-                assert_int_equal(pier_recv(pair[0], scratch, 10, 0), 0);
-            assert_int_equal(pier_recv(pair[0], scratch, 10, 0), 1);
-            close_pair(pair);
-        }
-    }
-}
-
-/* C.42: what tells them apart is poll's HUP, and the sender's absence. */
-TEST(seqpacket_message_of_no_bytes_and_the_end_look_alike_to_recv)
-{
-    int pair[2];
-    scene_pair("unix seqpacket", pair);
-    assert_int_equal(pier_send(pair[1], "", 0, 0), 0);
-    assert_int_equal(pier_recv(pair[0], scratch, 10, 0), 0);
-    struct pollfd end = {.fd = pair[0], .events = POLLIN | POLLRDHUP};
-    assert_int_equal(poll(&end, 1, 0), 0);
-    assert_int_equal(pier_recv(pair[0], scratch, 10, MSG_DONTWAIT), -EAGAIN);
-    assert_int_equal(pier_close(pair[1]), 0);
-    assert_int_equal(pier_recv(pair[0], scratch, 10, 0), 0);
-    assert_int_equal(poll(&end, 1, 0), 1);
-    assert_true(end.revents & POLLRDHUP);
-    assert_int_equal(pier_close(pair[0]), 0);
-}
-
-/* C.43 */
-TEST(datagram_that_is_too_long_loses_its_rest_and_trunc_tells_its_length)
-{
-    static const char *const kinds[] = {"udp", "unix dgram", "unix seqpacket"};
-    for (size_t i = 0; i < 3; i++) {
-        int pair[2];
-        scene_pair(kinds[i], pair);
-        for (int k = 0; k < 4; k++)
-            assert_int_equal(pier_send(pair[1], "0123456789", 10, 0), 10);
-        assert_int_equal(pier_recv(pair[0], scratch, 4, 0), 4);
-        assert_int_equal(pier_recv(pair[0], scratch, 4, MSG_TRUNC), 10);
-        assert_int_equal(pier_recvfrom(pair[0], scratch, 4, MSG_TRUNC | MSG_PEEK, NULL), 10);
-        struct iovec v = {scratch, 4};
-        struct msghdr msg = {.msg_iov = &v, .msg_iovlen = 1};
-        assert_int_equal(pier_recvmsg(pair[0], &msg, 0), 4);
-        assert_true(msg.msg_flags & MSG_TRUNC);
-        assert_int_equal(pier_recv(pair[0], scratch, 20, MSG_TRUNC), 10);
-        close_pair(pair);
-    }
-}
-
-/* A.13 */
-TEST(datagram_that_cannot_go_whole_is_emsgsize_and_nothing_goes)
-{
-    int pair[2];
-    scene_pair("udp", pair);
-    assert_int_equal(pier_send(pair[0], scratch, 65508, 0), -EMSGSIZE);
-    assert_int_equal(pier_sendall(pair[0], scratch, 65508, 0), -EMSGSIZE);
-    assert_true(pier_error_moved() == 0);
-    pier_addr to;
-    assert_int_equal(pier_getsockname(pair[1], &to), 0);
-    assert_int_equal(pier_sendto(pair[0], scratch, 65508, 0, to), -EMSGSIZE);
-    assert_int_equal(pier_send(pair[0], scratch, 65507, 0), 65507);
-    assert_int_equal(pier_recv(pair[1], scratch, sizeof scratch, 0), 65507);
-    assert_int_equal(pier_recv(pair[1], scratch, 1, MSG_DONTWAIT), -EAGAIN);
-    close_pair(pair);
-}
-
-/* C.49 */
-TEST(refusal_reaches_a_connected_udp_socket_once_and_it_stays_usable)
-{
-    for (int limited = 0; limited < 2; limited++) {
-        pier_addr at, nobody = scene_nobody();
-        int server = scene_udp(&at), s = pier_socket(AF_INET, SOCK_DGRAM, 0);
-        if (limited) assert_int_equal(pier_settimeout(s, 10), 0);
-        assert_int_equal(pier_connect(s, nobody), 0);
-        assert_int_equal(pier_send(s, "x", 1, 0), 1);
-        assert_int_equal(pier_recv(s, scratch, 1, 0), -ECONNREFUSED);
-        assert_int_equal(pier_recv(s, scratch, 1, MSG_DONTWAIT), -EAGAIN);
-        assert_int_equal(pier_send(s, "x", 1, 0), 1);
-        int err;
-        while ((err = (int)pier_send(s, "x", 1, 0)) == 1) {
-        }
-        assert_int_equal(err, -ECONNREFUSED);
-        scene_empty(s);
-        assert_int_equal(pier_connect(s, at), 0);
-        while ((err = (int)pier_send(s, "hello", 5, 0)) == -ECONNREFUSED) {
-        }
-        assert_int_equal(err, 5);
-        pier_addr from, own;
-        assert_int_equal(pier_recvfrom(server, scratch, 10, 0, &from), 5);
-        assert_int_equal(pier_getsockname(s, &own), 0);
-        assert_true(pier_addr_equal(own, from));
-        assert_int_equal(pier_close(s), 0);
-        assert_int_equal(pier_close(server), 0);
-    }
-}
-
-TEST(recvfrom_tells_from_whom_and_is_always_written)
-{
-    pier_addr at[2], from;
-    int s[2] = {scene_udp(&at[0]), scene_udp(&at[1])};
-    assert_int_equal(pier_sendto(s[0], "abc", 3, 0, at[1]), 3);
-    assert_int_equal(pier_recvfrom(s[1], scratch, 10, 0, &from), 3);
-    assert_true(pier_addr_equal(from, at[0]));
-    assert_int_equal(pier_sendto(s[1], "de", 2, 0, from), 2);
-    assert_int_equal(pier_recvfrom(s[0], scratch, 10, 0, NULL), 2);
-    assert_int_equal(pier_recvfrom(s[0], scratch, 10, MSG_DONTWAIT, &from), -EAGAIN);
-    assert_int_equal(from.error, -EAGAIN);
-    close_pair(s);
-
-    scene_pair("tcp", s);
-    assert_int_equal(pier_send(s[0], "abc", 3, 0), 3);
-    assert_int_equal(pier_recvfrom(s[1], scratch, 10, 0, &from), 3);
-    assert_int_equal(from.length, 0); /* a connected stream: no address */
-    assert_int_equal(from.error, 0);
-    close_pair(s);
-
-    int named = pier_socket(AF_UNIX, SOCK_DGRAM, 0), unnamed = pier_socket(AF_UNIX, SOCK_DGRAM, 0);
-    pier_addr path = pier_unix(test_path("d"));
-    assert_int_equal(pier_bind(named, path), 0);
-    assert_int_equal(pier_sendto(unnamed, "x", 1, 0, path), 1);
-    assert_int_equal(pier_recvfrom(named, scratch, 10, 0, &from), 1);
-    assert_int_equal(from.length, 0);
-    assert_int_equal(pier_close(named), 0);
-    assert_int_equal(pier_close(unnamed), 0);
-}
-
-TEST(sendto_needs_an_address_that_fits)
-{
-    pier_addr at;
-    int s = scene_udp(&at), stream = pier_socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(pier_sendto(s, "x", 1, 0, (pier_addr){0}), -EDESTADDRREQ);
-    assert_int_equal(pier_sendto(s, "x", 1, 0, pier_inet("127.0.0.1", 65536)), PIER_EPORT);
-    assert_int_equal(pier_sendto(s, "x", 1, 0, pier_unix("/nowhere/to/be/found")), -EAFNOSUPPORT);
-    assert_int_equal(pier_sendto(stream, "x", 1, 0, at), -EPIPE);
-    assert_int_equal(pier_close(s), 0);
-    assert_int_equal(pier_close(stream), 0);
-}
-
-/* A.12 */
-struct to_name {
-    int s;
-    pier_addr to;
-};
-
-static int64_t send_to_name(void *arg)
-{
-    struct to_name *to = arg;
-    return pier_sendto(to->s, "late", 4, 0, to->to);
-}
-
-TEST(unix_datagram_waits_for_room_in_the_receivers_queue_without_spinning)
-{
-    for (int limited = 0; limited < 2; limited++) {
-        int server = pier_socket(AF_UNIX, SOCK_DGRAM, 0);
-        struct to_name to = {pier_socket(AF_UNIX, SOCK_DGRAM, 0),
-            pier_unix(test_path(limited ? "limited" : "unlimited"))};
-        assert_int_equal(pier_bind(server, to.to), 0);
-        int queued = 0;
-        while (pier_sendto(to.s, "x", 1, MSG_DONTWAIT, to.to) == 1)
-            queued++;
-        assert_true(queued > 0);
-        if (limited) assert_int_equal(pier_settimeout(to.s, 15), 0);
-        seams_install();
-        struct scene_call call;
-        pier_time began = pier_now();
-        scene_start(&call, send_to_name, &to);
-        test_sleep(0.4);
-        long calls = seams_system_calls();
-        pier_time naps = (pier_now() - began) / (PIER_SECOND / 20); /* and some shorter ones */
-        assert_true(calls < 40 + 3 * naps);
-        seams_remove();
-        for (int i = 0; i < queued; i++)
-            assert_int_equal(pier_recv(server, scratch, 10, 0), 1);
-        assert_int_equal(pier_recv(server, scratch, 10, 0), 4);
-        assert_int_equal(scene_finish(&call), 4);
-        assert_int_equal(pier_close(to.s), 0);
-        assert_int_equal(pier_close(server), 0);
-    }
-}
-
-TEST(unix_datagram_sender_learns_that_the_receiver_is_gone)
-{
-    int server = pier_socket(AF_UNIX, SOCK_DGRAM, 0);
-    struct to_name to = {pier_socket(AF_UNIX, SOCK_DGRAM, 0), pier_unix(test_path("gone"))};
-    assert_int_equal(pier_bind(server, to.to), 0);
-    while (pier_sendto(to.s, "x", 1, MSG_DONTWAIT, to.to) == 1) {
-    }
-    struct scene_call call;
-    scene_start(&call, send_to_name, &to);
-    scene_await_blocked(&call);
-    assert_int_equal(pier_close(server), 0);
-    assert_int_equal(scene_finish(&call), -ECONNREFUSED);
-    assert_int_equal(pier_close(to.s), 0);
 }
 
 /* Readiness that was none. */
@@ -726,7 +512,7 @@ TEST(readiness_that_was_none_is_no_error)
         assert_int_equal(pier_recvfrom(pair[0], scratch, 1, 0, NULL), -ETIME);
         assert_true(seams_system_calls() < 400);
         seams_remove();
-        close_pair(pair);
+        scene_close(pair);
     }
 }
 
@@ -742,7 +528,7 @@ TEST(receive_that_was_lied_to_listens_again)
     assert_int_equal(pier_recv(pair[0], scratch, 1, 0), -ETIME);
     assert_true(seams_calls(poll) <= 10 + 10 + 2); /* the lies, a nap after each, and a long wait */
     seams_remove();
-    close_pair(pair);
+    scene_close(pair);
 }
 
 /*
@@ -815,7 +601,7 @@ TEST(kernel_without_buffers_or_memory_is_told_and_the_socket_goes_on)
             assert_int_equal(pier_recv(pair[1], scratch, 1, 0), 1);
             seams_remove();
         }
-        close_pair(pair);
+        scene_close(pair);
     }
 }
 
@@ -834,7 +620,7 @@ TEST(sendall_that_fails_in_the_middle_tells_what_went)
     assert_true(
         pier_error_moved() == 3); /* though -EAGAIN is no failure, this has a count to tell */
     seams_remove();
-    close_pair(pair);
+    scene_close(pair);
 }
 
 /* What a failed bind or connect leaves behind. */
@@ -941,268 +727,6 @@ TEST(failure_of_today_is_not_told_as_the_failed_connect_of_yesterday)
     assert_int_equal(pier_close(listener), 0);
 }
 
-/* How many system calls; CPython makes one without a time-out, and with one a poll before each. */
-
-static void assert_calls(long pier, long python, bool fewer)
-{
-    if (fewer)
-        assert_true(pier < python);
-    else
-        assert_true(pier <= python);
-}
-
-TEST(blocking_send_and_recv_are_one_system_call_each)
-{
-    static const char *const kinds[] = {"tcp", "udp", "unix stream", "unix seqpacket"};
-    for (size_t i = 0; i < 4; i++) {
-        int pair[2];
-        scene_pair(kinds[i], pair);
-        seams_install();
-        for (int k = 0; k < 10; k++) {
-            assert_int_equal(pier_send(pair[0], "0123456789", 10, 0), 10);
-            assert_int_equal(pier_recv(pair[1], scratch, 100, 0), 10);
-        }
-        assert_int_equal(seams_system_calls(), 20);
-        assert_int_equal(seams_calls(allocate), 0);
-        assert_int_equal(pier_sendall(pair[0], "0123456789", 10, 0), 10);
-        assert_int_equal(seams_system_calls(), 21);
-        assert_int_equal(pier_recvfrom(pair[1], scratch, 100, 0, NULL), 10);
-        assert_int_equal(seams_system_calls(), 22);
-        seams_remove();
-        close_pair(pair);
-    }
-}
-
-/*
- * Run a conversation under a time-out on pair[0], and compare. `received`, `sent`: its calls on
- * pair[0].
- */
-struct tally {
-    long received, sent;
-};
-
-static void ping_pong(int s, int peer, struct tally *t)
-{
-    for (int i = 0; i < 50; i++) {
-        assert_int_equal(pier_send(s, "0123456789", 10, 0), 10);
-        assert_int_equal(recv(peer, scratch, 100, 0), 10);
-        assert_int_equal(send(peer, scratch, 10, 0), 10);
-        assert_int_equal(pier_recv(s, scratch, 100, 0), 10);
-        t->sent++, t->received++;
-    }
-}
-
-static void exact_ping_pong(int s, int peer, struct tally *t)
-{
-    for (int i = 0; i < 50; i++) {
-        assert_int_equal(pier_send(s, "0123456789", 10, 0), 10);
-        assert_int_equal(recv(peer, scratch, 100, 0), 10);
-        assert_int_equal(send(peer, scratch, 10, 0), 10);
-        assert_int_equal(pier_recv(s, scratch, 10, 0), 10);
-        t->sent++, t->received++;
-    }
-}
-
-/* Each message fills its buffer, and the next one is never there yet: every guess is wrong. */
-static void receive_only_exact(int s, int peer, struct tally *t)
-{
-    for (int i = 0; i < 50; i++) {
-        assert_int_equal(send(peer, scratch, 10, 0), 10);
-        assert_int_equal(pier_recv(s, scratch, 10, 0), 10);
-        t->received++;
-    }
-}
-
-static void receive_only_bulk(int s, int peer, struct tally *t)
-{
-    for (int i = 0; i < 10; i++) {
-        assert_int_equal(send(peer, scratch, 60000, 0), 60000);
-        for (int have = 0; have < 60000; t->received++)
-            have += (int)pier_recv(s, scratch, 4096, 0);
-    }
-}
-
-/* A request, and an answer of many parts. */
-static void request_and_bulk(int s, int peer, struct tally *t)
-{
-    for (int i = 0; i < 20; i++) {
-        assert_int_equal(pier_send(s, "0123456789", 10, 0), 10);
-        assert_int_equal(recv(peer, scratch, 100, 0), 10);
-        t->sent++;
-        assert_int_equal(send(peer, scratch, 60000, 0), 60000);
-        for (int have = 0; have < 60000; t->received++)
-            have += (int)pier_recv(s, scratch, 4096, 0);
-    }
-}
-
-static void send_only(int s, int peer, struct tally *t)
-{
-    for (int i = 0; i < 50; i++) {
-        assert_int_equal(pier_send(s, scratch, 1000, 0), 1000);
-        assert_int_equal(recv(peer, scratch, 1000, MSG_WAITALL), 1000);
-        t->sent++;
-    }
-}
-
-/* Whole lines, sent in two parts: a header, whose buffer is filled, and what it announces. */
-static void header_and_body(int s, int peer, struct tally *t)
-{
-    for (int i = 0; i < 50; i++) {
-        assert_int_equal(pier_send(s, "0123456789", 10, 0), 10);
-        assert_int_equal(recv(peer, scratch, 100, 0), 10);
-        assert_int_equal(send(peer, scratch, 24, 0), 24);
-        assert_int_equal(pier_recv(s, scratch, 4, 0), 4);
-        assert_int_equal(pier_recv(s, scratch, 20, 0), 20);
-        t->sent++, t->received += 2;
-    }
-}
-
-TEST(time_out_costs_fewer_system_calls_than_in_cpython_and_never_more)
-{
-    static const struct {
-        const char *name;
-        void (*talk)(int s, int peer, struct tally *t);
-        bool fewer;
-    } works[] = {
-        {"ping-pong", ping_pong, true},
-        {"exact ping-pong", exact_ping_pong, true},
-        {"receive only, exact", receive_only_exact, false},
-        {"receive only, bulk", receive_only_bulk, false},
-        {"request and bulk", request_and_bulk, true},
-        {"send only", send_only, true},
-        {"header and body", header_and_body, true},
-    };
-    for (const char *const *kind = scene_kinds(); *kind; kind++) {
-        for (size_t i = 0; i < sizeof works / sizeof *works; i++) {
-            if (!scene_is_stream(*kind) && strstr(works[i].name, "bulk")) continue;
-            if (!scene_is_stream(*kind) && strstr(works[i].name, "header")) continue;
-            int pair[2];
-            struct tally tally = {0};
-            scene_pair(*kind, pair);
-            assert_int_equal(pier_settimeout(pair[0], 10), 0);
-            seams_install();
-            works[i].talk(pair[0], pair[1], &tally);
-            assert_calls(seams_system_calls(), 2 * (tally.received + tally.sent), works[i].fewer);
-            seams_remove();
-            close_pair(pair);
-        }
-    }
-}
-
-TEST(data_that_is_there_is_not_polled_for)
-{
-    static void (*const works[])(int, int, struct tally *) = {
-        ping_pong, exact_ping_pong, header_and_body};
-    for (const char *const *kind = scene_kinds(); *kind; kind++) {
-        for (size_t i = 0; i < PIER_COUNT(works); i++) {
-            if (!scene_is_stream(*kind) && works[i] == header_and_body) continue;
-            int pair[2];
-            struct tally tally = {0};
-            scene_pair(*kind, pair);
-            assert_int_equal(pier_settimeout(pair[0], 10), 0);
-            seams_install();
-            works[i](pair[0], pair[1], &tally);
-            long polls = seams_system_calls() - tally.received - tally.sent;
-            assert_true(polls <= 2); /* until calls have been saved */
-            seams_remove();
-            close_pair(pair);
-        }
-    }
-}
-
-/* Who answers when it is polled for, and so never before. */
-static int answers_late = -1;
-static size_t answer;
-
-static int answer_and_poll(struct pollfd *fds, nfds_t count, pier_time deadline)
-{
-    if (answer > 0) assert_int_equal(send(answers_late, scratch, answer, 0), answer);
-    answer = 0;
-    return seams_below()->poll(fds, count, deadline);
-}
-
-TEST(guesses_that_are_always_wrong_become_rare_and_leave_the_others_alone)
-{
-    enum { ROUNDS = 330, PARTS = 10 };
-    for (const char *const *kind = scene_kinds(); *kind; kind++) {
-        for (int parts = 1; parts <= PARTS; parts += PARTS - 1) {
-            if (parts > 1 && !scene_is_stream(*kind)) continue;
-            int pair[2];
-            scene_pair(*kind, pair);
-            assert_int_equal(pier_settimeout(pair[0], 10), 0);
-            answers_late = pair[1];
-            seams_install();
-            seams_replace(poll, answer_and_poll);
-            for (int i = 0; i < ROUNDS; i++) {
-                assert_int_equal(pier_send(pair[0], "0123456789", 10, 0), 10);
-                assert_int_equal(recv(pair[1], scratch, 100, 0), 10);
-                answer = (size_t)parts * 100 - 1; /* so that the last part is short */
-                for (int k = 1; k <= parts; k++)
-                    assert_int_equal(pier_recv(pair[0], scratch, 100, 0), k < parts ? 100 : 99);
-            }
-            long needed = ROUNDS * (1 + parts + 1); /* it polls for the first part alone */
-            assert_true(seams_system_calls() >= needed);
-            assert_true(seams_system_calls() <= needed + ROUNDS / 31 + 10);
-            seams_remove();
-            close_pair(pair);
-        }
-    }
-}
-
-/*
- * A stream that is always full: every part is waited for. Nobody reads but the seam, after each
- * part, so that it is as long as the small buffer, on any machine.
- */
-static long parts_sent;
-static int peer_of_full;
-
-static ssize_t count_parts(int fd, const void *buf, size_t len, int flags)
-{
-    ssize_t n = seams_below()->send(fd, buf, len, flags);
-    if (n > 0) parts_sent++;
-    (void)scene_empty(peer_of_full);
-    return n;
-}
-
-TEST(sendall_to_a_full_stream_makes_no_more_calls_than_cpython)
-{
-    int pair[2], small = 4096;
-    scene_pair("unix stream", pair);
-    assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
-    peer_of_full = pair[1];
-    assert_int_equal(pier_settimeout(pair[0], 15), 0);
-    seams_install();
-    seams_replace(send, count_parts);
-    assert_int_equal(pier_sendall(pair[0], scratch, sizeof scratch, 0), sizeof scratch);
-    assert_true(parts_sent > 20);
-    assert_true(seams_system_calls() <= 2 * parts_sent);
-    seams_remove();
-    close_pair(pair);
-}
-
-TEST(no_time_out_and_nothing_to_wait_for_never_allocates)
-{
-    int pair[2];
-    pier_addr at;
-    scene_pair("tcp", pair);
-    int listener = scene_listener(&at), client = pier_socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(pier_connect(client, at), 0);
-    struct iovec v = {scratch, 10};
-    struct msghdr msg = {.msg_iov = &v, .msg_iovlen = 1};
-    seams_install();
-    assert_int_equal(pier_sendall(pair[0], scratch, 10, 0), 10);
-    assert_int_equal(pier_recvmsg(pair[1], &msg, 0), 10);
-    assert_int_equal(pier_sendmsg(pair[1], &msg, 0), 10);
-    assert_int_equal(pier_recvfrom(pair[0], scratch, 10, 0, NULL), 10);
-    int s = pier_accept(listener, NULL);
-    assert_true(s >= 0);
-    assert_int_equal(seams_calls(allocate), 0);
-    seams_remove();
-    int all[] = {s, client, listener, pair[0], pair[1]};
-    for (size_t i = 0; i < 5; i++)
-        assert_int_equal(pier_close(all[i]), 0);
-}
-
 /* What framing has read ahead. */
 
 static void buffer_some(int pair[2])
@@ -1232,7 +756,7 @@ TEST(recv_takes_what_was_read_ahead_first)
     assert_int_equal(pier_recv(pair[0], scratch, 8, MSG_WAITALL), 8);
     assert_memory_equal(scratch, "restmore", 8);
     assert_int_equal(pier_pending(pair[0]), 0);
-    close_pair(pair);
+    scene_close(pair);
 }
 
 TEST(bytes_that_were_read_ahead_keep_the_descriptor)
@@ -1248,8 +772,8 @@ TEST(bytes_that_were_read_ahead_keep_the_descriptor)
     int copy = pier_dup(pair[0]);
     assert_true(copy >= 0);
     assert_int_equal(pier_close(copy), 0);
-    close_pair(passed);
-    close_pair(pair);
+    scene_close(passed);
+    scene_close(pair);
 }
 
 TEST(recvfrom_of_no_bytes_does_not_wait_when_some_were_read_ahead)
@@ -1260,7 +784,7 @@ TEST(recvfrom_of_no_bytes_does_not_wait_when_some_were_read_ahead)
     pier_addr from;
     assert_int_equal(pier_recvfrom(pair[0], scratch, 0, 0, &from), 0);
     assert_int_equal(pier_pending(pair[0]), 4);
-    close_pair(pair);
+    scene_close(pair);
 }
 
 /* The deadline bounds the conversation, also that part of it which lies in the buffer. */
@@ -1279,5 +803,5 @@ TEST(deadline_that_has_passed_holds_for_what_was_read_ahead_too_and_loses_nothin
     assert_int_equal(pier_setdeadline(pair[0], PIER_NEVER), 0);
     assert_int_equal(pier_recv(pair[0], scratch, 10, 0), 4);
     assert_memory_equal(scratch, "rest", 4);
-    close_pair(pair);
+    scene_close(pair);
 }

@@ -20,12 +20,6 @@
 
 static char scratch[70000];
 
-static void close_pair(const int pair[2])
-{
-    assert_int_equal(pier_close(pair[0]), 0);
-    assert_int_equal(pier_close(pair[1]), 0);
-}
-
 /* A message in one buffer. */
 struct one {
     struct iovec v;
@@ -73,7 +67,7 @@ TEST(message_of_several_buffers_goes_and_comes_on_every_kind)
             assert_memory_equal(in2, "cdefgh", 6);
             assert_int_equal(got.msg_flags & (MSG_TRUNC | MSG_CTRUNC), 0);
             assert_int_equal(got.msg_iovlen, 2);
-            close_pair(pair);
+            scene_close(pair);
         }
     }
 }
@@ -97,7 +91,7 @@ TEST(five_thousand_buffers_go_in_parts_over_a_stream)
             if (!scene_is_stream(*kind)) {
                 assert_int_equal(pier_sendmsg(pair[0], &msg, 0), -EMSGSIZE);
                 assert_int_equal(pier_recvmsg(pair[0], &msg, 0), -EMSGSIZE);
-                close_pair(pair);
+                scene_close(pair);
                 continue;
             }
             for (size_t sent = 0; sent < sizeof bytes;) { /* the result may be short */
@@ -127,7 +121,7 @@ TEST(five_thousand_buffers_go_in_parts_over_a_stream)
                 come += (size_t)n;
             }
             assert_memory_equal(got, bytes, 20000);
-            close_pair(pair);
+            scene_close(pair);
         }
     }
 }
@@ -153,7 +147,7 @@ TEST(many_buffers_with_control_data_cannot_be_split)
     assert_int_equal(pier_recv(pair[1], scratch, 1, MSG_DONTWAIT), -EAGAIN); /* nothing went */
     msg.msg_iovlen = 1024;
     assert_int_equal(pier_sendmsg(pair[0], &msg, 0), 1024);
-    close_pair(pair);
+    scene_close(pair);
 }
 
 /* Once something has gone the rest does not wait, no more than a single send would. */
@@ -179,7 +173,7 @@ TEST(many_buffers_under_a_time_out_do_not_wait_once_some_have_gone)
     seams_script(sendmsg, 0, -EAGAIN, 500);
     assert_int_equal(pier_sendmsg(pair[0], &msg, 0), 500);
     seams_remove();
-    close_pair(pair);
+    scene_close(pair);
 }
 
 /* G.103 */
@@ -197,7 +191,7 @@ TEST(message_longer_than_ssize_max_is_refused)
     assert_int_equal(pier_recvmsg(pair[0], &msg, 0), -EINVAL);
     assert_int_equal(seams_calls(sendmsg) + seams_calls(recvmsg), 0);
     seams_remove();
-    close_pair(pair);
+    scene_close(pair);
 }
 
 TEST(message_of_nothing_and_nonsense_is_refused)
@@ -218,7 +212,7 @@ TEST(message_of_nothing_and_nonsense_is_refused)
     assert_int_equal(pier_sendall(pair[1], "x", 1, 0), 1);
     assert_int_equal(pier_recvmsg(pair[0], &msg, 0), -EFAULT);
     assert_int_equal(pier_sendmsg(pair[0], &(struct msghdr){0}, 0), 0); /* no bytes at all */
-    close_pair(pair);
+    scene_close(pair);
 }
 
 TEST(name_of_the_sender_is_told_and_cut_to_its_room)
@@ -241,19 +235,19 @@ TEST(name_of_the_sender_is_told_and_cut_to_its_room)
             assert_int_equal(((unsigned char *)&m.name)[4], 0x55);
         }
     }
-    close_pair(s);
+    scene_close(s);
     scene_pair("tcp", s);
     assert_int_equal(pier_send(s[0], "abc", 3, 0), 3);
     one(&m, scratch, 10);
     assert_int_equal(pier_recvmsg(s[1], with_name(&m, sizeof m.name), 0), 3);
     assert_int_equal(m.msg.msg_namelen, 0); /* a peer that needs no name */
-    close_pair(s);
+    scene_close(s);
     scene_pair("unix dgram", s);
     assert_int_equal(pier_send(s[0], "abc", 3, 0), 3);
     one(&m, scratch, 10);
     assert_int_equal(pier_recvmsg(s[1], with_name(&m, sizeof m.name), 0), 3);
     assert_int_equal(m.msg.msg_namelen, 0); /* a peer without a name */
-    close_pair(s);
+    scene_close(s);
 }
 
 TEST(message_goes_to_the_name_that_it_carries)
@@ -279,7 +273,7 @@ TEST(control_data_that_did_not_come_has_length_0)
     one(&m, scratch, 10);
     assert_int_equal(pier_recvmsg(pair[1], with_control(&m), 0), 3);
     assert_int_equal(m.msg.msg_controllen, 0);
-    close_pair(pair);
+    scene_close(pair);
 }
 
 /* C.45 */
@@ -326,7 +320,7 @@ TEST(message_takes_what_was_read_ahead_first)
     assert_int_equal(m.msg.msg_controllen, 0);
     assert_int_equal(m.msg.msg_flags, 0);
     assert_int_equal(pier_recvmsg(pair[0], &m.msg, MSG_DONTWAIT), -EAGAIN);
-    close_pair(pair);
+    scene_close(pair);
 }
 
 /* C.50 */
@@ -399,7 +393,7 @@ TEST(odd_answers_to_messages_are_told)
         assert_int_equal(pier_recvmsg(pair[1], one(&m, scratch, 3), 0), 3);
         seams_remove();
     }
-    close_pair(pair);
+    scene_close(pair);
 }
 
 /*

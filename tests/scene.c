@@ -80,6 +80,12 @@ void scene_pair(const char *kind, int out_pair[2])
             0);
 }
 
+void scene_close(const int pair[2])
+{
+    assert_int_equal(pier_close(pair[0]), 0);
+    assert_int_equal(pier_close(pair[1]), 0);
+}
+
 int scene_listener(pier_addr *out_addr)
 {
     int s = pier_socket(AF_INET, SOCK_STREAM, 0);

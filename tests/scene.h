@@ -24,6 +24,9 @@
 /* Two connected sockets of pier, by the name of a kind below. */
 void scene_pair(const char *kind, int out_pair[2]);
 
+/* Close both. */
+void scene_close(const int pair[2]);
+
 /* The kinds of scene_pair(), ended by NULL; with IPv6 only where it works. */
 const char *const *scene_kinds(void);
 

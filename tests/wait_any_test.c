@@ -22,12 +22,6 @@ static void everywhere(int (*fn)(void *unused))
     scene_on_each_backend(fn);
 }
 
-static void close_both(const int pair[2])
-{
-    assert_int_equal(pier_close(pair[0]), 0);
-    assert_int_equal(pier_close(pair[1]), 0);
-}
-
 static pier_queue make_queue(bool outside)
 {
     pier_queue queue;
@@ -63,7 +57,7 @@ static void make_things(struct things *t)
 
 static void done_with_things(struct things *t)
 {
-    close_both(t->pair);
+    scene_close(t->pair);
     assert_int_equal(pier_queue_done(&t->empty), 0); /* nobody watches it any more */
     assert_int_equal(pier_queue_done(&t->full), 0);
 }
@@ -276,7 +270,7 @@ static int finds_buffered_bytes(void *unused)
     assert_int_equal(pier_wait_any(&any, 1, pier_now()), -ETIME);
     any.what = PIER_WAIT_WRITABLE;
     assert_int_equal(pier_wait_any(&any, 1, PIER_NEVER), 1);
-    close_both(pair);
+    scene_close(pair);
     return 0;
 }
 
@@ -297,7 +291,7 @@ static int waits_for_every_kind(void *unused)
         assert_int_equal(pier_send(pair[1], "x", 1, 0), 1);
         assert_int_equal(pier_wait_any(all, 3, PIER_NEVER), 1);
         assert_true(all[0].ready && !all[2].ready);
-        close_both(pair);
+        scene_close(pair);
     }
     int bare[2]; /* that pier does not own */
     assert_int_equal(pipe2(bare, O_CLOEXEC), 0);
@@ -335,7 +329,7 @@ static int waits_for_many(void *unused)
         assert_true(all[2 * i].ready && all[2 * (MANY - 1 - i) + 1].ready);
     }
     for (int i = 0; i < MANY; i++) {
-        close_both(pairs[i]);
+        scene_close(pairs[i]);
     }
     return 0;
 }
@@ -436,7 +430,7 @@ static int is_closed(void *unused)
         test_join(thread);
         assert_false(scene_open(s));
         assert_int_equal(pier_close(pair[1]), 0);
-        close_both(other);
+        scene_close(other);
     }
     return 0;
 }
@@ -744,7 +738,7 @@ static int is_woken_among_a_legion(void *unused)
         free(same[i]);
     assert_int_equal(pier_join(setter, NULL), 0);
     free(all);
-    close_both(pair);
+    scene_close(pair);
     return 0;
 }
 
