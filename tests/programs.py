@@ -4,7 +4,7 @@
 A file of such tests ends with `programs.main()`. Run without arguments it runs all of its tests;
 `--list` prints their names, one name runs that one, and 77 is the exit status of a skipped one:
 
-    PIER_BUILD=build/dev tests/cli_test.py get_follows_redirections
+    PIER_BUILD=build/dev tests/cli_get_test.py follows_redirections
 """
 import contextlib
 import hashlib
@@ -294,6 +294,31 @@ class Case(unittest.TestCase):
                 file.write(os.urandom(1 << 20))
             file.write(os.urandom(size & 0xfffff))
         return path
+
+
+class Web(Case):
+    """Has a web server that answers what it is told to."""
+
+    def setUp(self):
+        super().setUp()
+        self.requests = []
+
+    def answers(self, *answers):
+        """The URL of a server that gives these answers to its clients, in turn; a list is sent piece by piece."""
+        def answer(connection, number):
+            request = b""
+            while not request.endswith(b"\r\n\r\n"):
+                part = connection.recv(65536)
+                if not part:
+                    return
+                request += part
+            self.requests.append(request.decode())
+            pieces = answers[number]
+            for piece in pieces if isinstance(pieces, list) else [pieces]:
+                connection.sendall(piece)
+                if isinstance(pieces, list):
+                    time.sleep(0.01)
+        return f"http://127.0.0.1:{self.serve(answer, len(answers))}"
 
 
 def main():
