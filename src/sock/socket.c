@@ -22,7 +22,8 @@ int pier__own(int fd, int family, int type, int protocol, bool nonblock)
         pier__seam->close(fd);
         return -ENOMEM;
     }
-    atomic_store(&entry->life.mode, nonblock ? PIER__MODE_NONBLOCK : PIER__MODE_BLOCKING);
+    int8_t mode = nonblock ? PIER__MODE_NONBLOCK : PIER__MODE_BLOCKING;
+    atomic_store_explicit(&entry->life.mode, mode, memory_order_relaxed);
     if (type & SOCK_NONBLOCK) {
         atomic_store(&entry->timeout, 0);
         pier__mark_special(entry, PIER__HAS_TIMEOUT, true);

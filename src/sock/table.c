@@ -101,6 +101,9 @@ static void start_afresh(struct pier__entry *entry)
     }
 }
 
+/* Before the state says that it is open, which is seen last. */
+#define SET(field, value) atomic_store_explicit(&(field), value, memory_order_relaxed)
+
 struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol)
 {
     if (fd < 0 || fd >= PIER__CHUNK * PIER__CHUNKS) return NULL;
@@ -114,22 +117,27 @@ struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol)
     entry->type = (uint16_t)type;
     entry->protocol = protocol;
     entry->life.wakes = wakes(family, type);
-    entry->life.mark = PIER__UNTRIED;
-    entry->life.full = false;
-    entry->life.guess = (struct pier__guess){0};
-    entry->life.mode = PIER__MODE_UNKNOWN;
-    entry->life.shared = entry->listening = entry->bound = false;
-    entry->failed_bind = entry->failed_connect = 0;
     entry->peer_length = 0;
-    entry->gso = PIER__GSO_UNKNOWN;
-    entry->deadline = PIER_NEVER;
-    entry->timeout = pier__default_timeout();
-    entry->life.birth = atomic_fetch_add(&births, 1) + 1;
+    SET(entry->life.mark, PIER__UNTRIED);
+    SET(entry->life.full, false);
+    SET(entry->life.guess.saved, 0);
+    SET(entry->life.guess.unmarked, 0);
+    SET(entry->life.guess.marked, 0);
+    SET(entry->life.mode, PIER__MODE_UNKNOWN);
+    SET(entry->life.shared, false);
+    SET(entry->listening, false);
+    SET(entry->bound, false);
+    SET(entry->failed_bind, 0);
+    SET(entry->failed_connect, 0);
+    SET(entry->gso, PIER__GSO_UNKNOWN);
+    SET(entry->deadline, PIER_NEVER);
+    SET(entry->timeout, pier__default_timeout());
+    SET(entry->life.birth, atomic_fetch_add(&births, 1) + 1);
 
     int seen = atomic_load(&highest);
     while (seen < fd && !atomic_compare_exchange_weak(&highest, &seen, fd)) {
     }
-    int64_t above = entry->timeout == PIER_NEVER ? 0 : PIER__HAS_TIMEOUT;
+    int64_t above = atomic_load(&entry->timeout) == PIER_NEVER ? 0 : PIER__HAS_TIMEOUT;
     if (~entry->life.wakes & (PIER__WAKES_RECV | PIER__WAKES_SEND)) above |= PIER__POLLS;
     if (pier__trace_on) above |= PIER__TRACED;
     above = PIER__OPEN | above << PIER__ABOVE;

@@ -59,7 +59,8 @@ static void wake_closing(struct pier__loop *loop)
 
 void pier__loop_drain(struct pier__loop *loop)
 {
-    struct pier__waker *waker = atomic_exchange(&loop->inbox, NULL);
+    struct pier__waker *waker = atomic_load(&loop->inbox);
+    if (waker) waker = atomic_exchange(&loop->inbox, NULL);
     while (waker) {
         struct pier__waker *next = waker->next;
         atomic_store(&waker->queued, false);
