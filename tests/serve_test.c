@@ -2,6 +2,7 @@
 #include "base/seam.h"
 #include "scene.h"
 #include "serving.h"
+#include "wait/switch.h"
 
 #include <errno.h>
 #include <fcntl.h>
