@@ -18,6 +18,12 @@ int io_uring_ring_dontfork(struct io_uring *ring)
     return -ENOSYS;
 }
 
+int io_uring_register_ring_fd(struct io_uring *ring)
+{
+    (void)ring;
+    return -ENOSYS;
+}
+
 int io_uring_submit_and_get_events(struct io_uring *ring)
 {
     (void)ring;
