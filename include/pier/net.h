@@ -151,9 +151,9 @@ typedef struct pier_serve_opts {
  * its stack, and the client, are gone then. pier_serve() returns when they have ended, too.
  *
  * The client is closed when its handler returns (by io_uring: before the loop waits again),
- * unless the handler has closed or detached it itself. When descriptors run out, it waits and tries again (5 ms, doubling up to 1 s,
- * or until a client goes) and counts that. The listener's time-out does not matter; it is
- * O_NONBLOCK from then on.
+ * unless the handler has closed or detached it itself. When descriptors run out, it waits and
+ * tries again (5 ms, doubling up to 1 s, or until a client goes) and counts that. The listener's
+ * time-out does not matter; it is O_NONBLOCK from then on.
  *
  * Returns 0 after pier_stop() and the drain, or a code if the listener fails or its
  * deadline passes (-ETIME), when the clients that are being served have finished. -EINTR:

@@ -193,9 +193,9 @@ static void uring_close(struct pier__loop *loop)
     struct uring *uring = loop->state;
     if (uring->grave_count > 0) (void)enter(uring, 0);
     close_graves(uring);
-    close_ring(loop->state);
+    close_ring(&uring->ring);
     pier__retire_close(loop);
-    pier__seam->release(loop->state);
+    pier__seam->release(uring);
 }
 
 /*
