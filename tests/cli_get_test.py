@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT
 """pier get: against Python's and nginx's web servers, curl, and answers that no server should give."""
 import contextlib
-import http.server
 import os
 import pty
 import resource
@@ -296,14 +295,19 @@ class Get(programs.Web):
             self.assertEqual(status, 1, path)
             self.assertIn(expected, errors)
 
+    def half_fetched(self):
+        """A get that has been sent half a page, and waits for the rest."""
+        server = self.listen()
+        client = self.start(PIER, "get", "-o", self.folder / "page",
+                            "http://127.0.0.1:%d/" % server.getsockname()[1])
+        connection = self.accept(server)
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        return client
+
     def test_leaves_nothing_behind_when_a_signal_ends_it(self):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            server = self.listen()
-            client = self.start(PIER, "get", "-o", self.folder / "page",
-                                "http://127.0.0.1:%d/" % server.getsockname()[1])
-            connection = self.accept(server)
-            connection.recv(65536)
-            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+            client = self.half_fetched()
             wait_until(lambda: [path for path in self.folder.iterdir() if path.stat().st_size == 4],
                        "no temporary was written")
             client.kill(number)
@@ -311,12 +315,7 @@ class Get(programs.Web):
             self.assertEqual(os.listdir(self.folder), [])
 
     def test_never_gives_the_name_to_half_a_file(self):
-        server = self.listen()
-        client = self.start(PIER, "get", "-o", self.folder / "page",
-                            "http://127.0.0.1:%d/" % server.getsockname()[1])
-        connection = self.accept(server)
-        connection.recv(65536)
-        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        client = self.half_fetched()
         wait_until(lambda: os.listdir(self.folder), "no temporary was written")
         client.kill()
         client.wait()
@@ -347,32 +346,12 @@ class Get(programs.Web):
         os.close(reader)
         self.assertEqual((client.wait(), client.errors), (-signal.SIGPIPE, ""))
 
-    def serve_folder(self, handler=http.server.SimpleHTTPRequestHandler, version="HTTP/1.1"):
-        folder = self.folder
-
-        class Handler(handler):
-            protocol_version = version
-
-            def __init__(self, *arguments):
-                super().__init__(*arguments, directory=str(folder))
-
-            def log_message(self, *arguments):
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        self.addCleanup(server.server_close)
-        self.addCleanup(thread.join)
-        self.addCleanup(server.shutdown)
-        return "http://127.0.0.1:%d" % server.server_address[1]
-
     def test_fetches_what_curl_fetches_from_pythons_server(self):
         curl = self.tool("curl")
         self.random_file("page", 2_000_000)
         (self.folder / "sub").mkdir()
         for version in ("HTTP/1.0", "HTTP/1.1"):
-            url = self.serve_folder(version=version)
+            url = f"http://127.0.0.1:{self.serve_folder(version)}"
             for path in ("/page", "/", "/sub", "/sub/"):
                 expected = self.run_program(curl, "-sL", url + path)
                 self.assertEqual(expected[0], 0)

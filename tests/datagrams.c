@@ -67,12 +67,6 @@ void receive_all(int s, size_t n)
     }
 }
 
-void close_both(const int pair[2])
-{
-    assert_int_equal(pier_close(pair[0]), 0);
-    assert_int_equal(pier_close(pair[1]), 0);
-}
-
 void receiver_and_sender(bool gro, int pair[2], pier_addr *out_at)
 {
     int bytes = 4 << 20;

@@ -46,8 +46,6 @@ void receive_all(int s, size_t n);
 /* Up to ten of at most 100 bytes, which nobody looks at; for scene_start(). */
 int64_t recv_ten(void *socket);
 
-void close_both(const int pair[2]);
-
 /*
  * A UDP receiver, with GRO (else the test is skipped) or without, and a sender that is not
  * connected.

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Every program of examples/, run for real, with itself and with Python's as its peer."""
-import http.server
 import os
 import signal
 import socket
@@ -125,22 +124,7 @@ class Web(programs.Case):
 
     def serve_page(self):
         (self.folder / "page.html").write_bytes(self.PAGE)
-        folder = str(self.folder)
-
-        class Handler(http.server.SimpleHTTPRequestHandler):
-            def __init__(self, *arguments):
-                super().__init__(*arguments, directory=folder)
-
-            def log_message(self, *arguments):
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        self.addCleanup(server.server_close)
-        self.addCleanup(thread.join)
-        self.addCleanup(server.shutdown)
-        return server.server_address[1]
+        return self.serve_folder("HTTP/1.0")
 
     def test_web_client_fetches_a_page(self):
         status, said, errors = self.run_program(

@@ -70,7 +70,7 @@ TEST(super_datagram_is_taken_apart_by_every_call)
     assert_int_equal(pier_pending(pair[0]), 0);
     assert_int_equal(pier_recv(pair[0], buf, sizeof buf, MSG_DONTWAIT), -EAGAIN);
     assert_int_equal(pier_wait_readable(pair[0], pier_after(0)), -ETIME);
-    close_both(pair);
+    scene_close(pair);
 }
 
 TEST(array_that_is_full_leaves_the_rest_for_the_next_call)
@@ -90,7 +90,7 @@ TEST(array_that_is_full_leaves_the_rest_for_the_next_call)
             assert_int_equal(pier_pending(pair[0]), 0);
         }
     }
-    close_both(pair);
+    scene_close(pair);
 }
 
 TEST(another_length_than_before_is_taken_apart_as_well)
@@ -107,7 +107,7 @@ TEST(another_length_than_before_is_taken_apart_as_well)
             assert_all_came(n);
         }
     }
-    close_both(pair);
+    scene_close(pair);
 }
 
 TEST(two_senders_that_alternate_keep_their_names_and_order)
@@ -132,7 +132,7 @@ TEST(two_senders_that_alternate_keep_their_names_and_order)
     for (size_t i = 0; i < 120; i++)
         assert_true(pier_addr_equal(from[i], me[i / 10 % 2]));
     assert_int_equal(pier_close(other), 0);
-    close_both(pair);
+    scene_close(pair);
 }
 
 TEST(longest_datagram_and_datagrams_of_one_byte_come_whole)
@@ -161,7 +161,7 @@ TEST(longest_datagram_and_datagrams_of_one_byte_come_whole)
         }
         out[0] = (pier_datagram){.data = longest_in, .length = 65508, .addr = &at};
         assert_int_equal(pier_send_many(pair[1], out, 1, 0), -EMSGSIZE);
-        close_both(pair);
+        scene_close(pair);
     }
 }
 
@@ -179,7 +179,7 @@ TEST(ipv6_goes_the_same_ways)
     assert_all_came(100);
     for (size_t i = 0; i < 100; i++)
         assert_true(pier_addr_equal(from[i], me));
-    close_both(pair);
+    scene_close(pair);
 }
 
 TEST(control_data_comes_with_each_datagram)
@@ -212,7 +212,7 @@ TEST(control_data_comes_with_each_datagram)
         assert_int_equal(stamps, i != 1);
         assert_int_equal(msg.msg_flags & MSG_CTRUNC ? 1 : 0, i == 1);
     }
-    close_both(pair);
+    scene_close(pair);
 }
 
 TEST(handles_with_datagrams_left_are_busy)
@@ -249,8 +249,8 @@ TEST(handles_with_datagrams_left_are_busy)
     assert_int_equal(fd, pair[0]);
     assert_int_equal(pier_adopt(fd), fd);
     assert_int_equal(pier_enable_gro(fd), 0); /* told again */
-    close_both(carrier);
-    close_both(pair);
+    scene_close(carrier);
+    scene_close(pair);
 }
 
 TEST(socket_of_the_same_number_begins_without_gro_and_leftovers)
@@ -273,7 +273,7 @@ TEST(socket_of_the_same_number_begins_without_gro_and_leftovers)
     send_super(pair, &at, 4, 100);
     receive_all(again, 4);
     assert_all_came(4);
-    close_both(pair);
+    scene_close(pair);
 }
 
 TEST(fork_leaves_each_process_what_was_left)
@@ -300,7 +300,7 @@ TEST(fork_leaves_each_process_what_was_left)
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    close_both(pair);
+    scene_close(pair);
 }
 
 TEST(fork_beside_a_receive_leaves_the_child_a_free_socket)
@@ -357,8 +357,8 @@ TEST(gro_is_refused_where_it_cannot_be_and_then_nothing_changes)
     int local[2];
     scene_pair("unix dgram", local);
     assert_int_equal(pier_enable_gro(local[0]), -EOPNOTSUPP);
-    close_both(local);
-    close_both(pair);
+    scene_close(local);
+    scene_close(pair);
 }
 
 TEST(datagrams_queued_before_gro_come_as_they_were)
@@ -374,7 +374,7 @@ TEST(datagrams_queued_before_gro_come_as_they_were)
     clear_in(20);
     assert_int_equal(pier_recv_many(pair[0], in, 20, 0), 20);
     assert_all_came(20);
-    close_both(pair);
+    scene_close(pair);
 }
 
 TEST(error_after_some_datagrams_is_the_next_calls)
@@ -390,7 +390,7 @@ TEST(error_after_some_datagrams_is_the_next_calls)
     seams_remove();
     assert_int_equal(pier_recv_many(pair[0], in, MOST, MSG_DONTWAIT), -ECONNREFUSED);
     assert_int_equal(pier_recv_many(pair[0], in, MOST, MSG_DONTWAIT), -EAGAIN);
-    close_both(pair);
+    scene_close(pair);
 }
 
 TEST(refused_connection_is_told_after_what_had_come)
@@ -471,7 +471,7 @@ TEST(any_mix_of_calls_gets_every_datagram_once_and_in_order)
         assert_int_equal(pier_pending(pair[0]), 0);
         random_state = seed;
     }
-    close_both(pair);
+    scene_close(pair);
 }
 
 struct share {

@@ -27,7 +27,7 @@ TEST(many_datagrams_come_in_order_with_their_lengths)
         assert_int_equal(pier_send_many(pair[0], out, 9, 0), 9);
         receive_all(pair[1], 9);
         assert_all_came(9);
-        close_both(pair);
+        scene_close(pair);
     }
 }
 
@@ -46,7 +46,7 @@ TEST(one_call_takes_all_that_is_queued_and_waits_for_no_more)
         assert_int_equal(in[5].length, 7); /* the others are as they were */
         assert_int_equal(bytes_in[5][0], '?');
         assert_int_equal(pier_recv_many(pair[1], in, MOST, MSG_DONTWAIT), -EAGAIN);
-        close_both(pair);
+        scene_close(pair);
     }
 }
 
@@ -62,7 +62,7 @@ TEST(hundreds_come_in_one_call)
         clear_in(MOST);
         assert_int_equal(pier_recv_many(pair[0], in, MOST, 0), MOST);
         assert_all_came(MOST);
-        close_both(pair);
+        scene_close(pair);
     }
 }
 
@@ -86,7 +86,7 @@ TEST(senders_are_told_where_they_are_wanted)
             assert_int_equal(from[i].error | (int)from[i].pending, 0);
         }
         assert_int_equal(from[0].error, 0x55555555);
-        close_both(pair);
+        scene_close(pair);
     }
 }
 
@@ -100,7 +100,7 @@ TEST(sender_without_a_name_is_no_address)
     receive_all(pair[1], 2);
     assert_int_equal(from[0].error, 0);
     assert_int_equal(from[0].length, 0);
-    close_both(pair);
+    scene_close(pair);
 }
 
 TEST(what_was_received_can_be_sent_back_as_it_is)
@@ -115,7 +115,7 @@ TEST(what_was_received_can_be_sent_back_as_it_is)
         assert_int_equal(pier_send_many(pair[0], in, 20, 0), 20);
         receive_all(pair[1], 20);
         assert_all_came(20);
-        close_both(pair);
+        scene_close(pair);
     }
 }
 
@@ -140,7 +140,7 @@ TEST(receive_waits_for_the_first_datagram)
                 assert_int_equal(pier_enable_gro(pair[1]), 0);
                 waits_for_the_first(pair[1], pair[0]);
             }
-            close_both(pair);
+            scene_close(pair);
         }
     }
 }
@@ -152,7 +152,7 @@ TEST(receive_times_out_at_the_time_out_or_deadline_and_not_before)
             int pair[2];
             scene_pair(kinds[k], pair);
             if (gro && pier_enable_gro(pair[1]) < 0) {
-                close_both(pair);
+                scene_close(pair);
                 continue;
             }
             assert_int_equal(pier_settimeout(pair[1], 0.01), 0);
@@ -169,7 +169,7 @@ TEST(receive_times_out_at_the_time_out_or_deadline_and_not_before)
             assert_int_equal(recv_ten(&pair[1]), 1);
             assert_int_equal(pier_settimeout(pair[1], 0), 0);
             assert_int_equal(recv_ten(&pair[1]), -EAGAIN);
-            close_both(pair);
+            scene_close(pair);
         }
     }
 }
@@ -242,7 +242,7 @@ TEST(send_without_room_says_how_many_datagrams_had_gone)
             moved = pier_error_moved();
         }
         assert_true(moved < MOST);
-        close_both(pair);
+        scene_close(pair);
     }
 }
 
@@ -265,7 +265,7 @@ TEST(send_waits_for_room_until_all_have_gone)
             assert_int_equal(pier_send_many(pair[0], out, MOST, 0), MOST);
             assert_int_equal(scene_finish(&call), 0);
             assert_all_came(MOST);
-            close_both(pair);
+            scene_close(pair);
         }
     }
 }
@@ -284,7 +284,7 @@ TEST(datagrams_of_0_bytes_count_like_every_other)
             receive_all(pair[1], 5);
             for (size_t i = 0; i < 5; i++)
                 assert_int_equal(in[i].length, out[i].length);
-            close_both(pair);
+            scene_close(pair);
         }
     }
 }
@@ -316,7 +316,7 @@ TEST(datagram_that_is_too_long_is_cut_and_says_so)
                     assert_int_equal(bytes_in[i][in[i].size], '?');
                 }
             }
-            close_both(pair);
+            scene_close(pair);
         }
     }
 }
@@ -338,7 +338,7 @@ TEST(peek_looks_at_the_first_alone)
             }
             receive_all(pair[1], 3);
             assert_all_came(3);
-            close_both(pair);
+            scene_close(pair);
         }
     }
 }
@@ -358,7 +358,7 @@ TEST(nothing_comes_any_more_after_shutdown)
             assert_all_came(3);
             for (int i = 0; i < 3; i++)
                 assert_int_equal(pier_recv_many(pair[1], in, MOST, 0), 0);
-            close_both(pair);
+            scene_close(pair);
         }
     }
 }
@@ -377,7 +377,7 @@ TEST(empty_udp_datagrams_are_told_from_the_end)
             in[i].addr = NULL;
         assert_int_equal(pier_recv_many(pair[1], in, 5, 0), 3);
         assert_int_equal(pier_recv_many(pair[1], in, 5, 0), 0);
-        close_both(pair);
+        scene_close(pair);
     }
 }
 
@@ -427,8 +427,8 @@ TEST(absurd_arguments_are_refused_and_change_nothing)
     assert_int_equal(pier_recv_many(streams[0], in, 1, 0), -EOPNOTSUPP);
     assert_int_equal(pier_send_many(streams[0], out, 1, 0), -EOPNOTSUPP);
     assert_int_equal(pier_enable_gro(streams[0]), -EOPNOTSUPP);
-    close_both(pair);
-    close_both(streams);
+    scene_close(pair);
+    scene_close(streams);
     assert_int_equal(pier_recv_many(pair[0], in, 1, 0), -EBADF);
     assert_int_equal(pier_send_many(pair[0], out, 1, 0), -EBADF);
     assert_int_equal(pier_enable_gro(pair[0]), -EBADF);
@@ -488,7 +488,7 @@ TEST(no_address_is_the_connected_peer)
     assert_int_equal(pier_send_many(pair[0], out, 3, 0), 3);
     receive_all(pair[1], 3);
     assert_all_came(3);
-    close_both(pair);
+    scene_close(pair);
 
     int s = scene_udp(NULL);
     assert_int_equal(pier_send_many(s, out, 2, 0), -EDESTADDRREQ);
@@ -509,7 +509,7 @@ TEST(names_are_looked_up_on_the_way)
     assert_true(name.pending);
     receive_all(pair[0], 9);
     assert_all_came(9);
-    close_both(pair);
+    scene_close(pair);
 }
 
 TEST(failure_in_the_middle_says_who_and_how_many_had_gone)
@@ -536,7 +536,7 @@ TEST(failure_in_the_middle_says_who_and_how_many_had_gone)
     out[0].addr = &bad;
     assert_int_equal(pier_send_many(pair[1], out, 100, 0), PIER_EPORT);
     assert_int_equal(pier_error_moved(), 0);
-    close_both(pair);
+    scene_close(pair);
 }
 
 TEST(failed_bind_is_told_until_a_datagram_goes_to_an_address)
@@ -552,7 +552,7 @@ TEST(failed_bind_is_told_until_a_datagram_goes_to_an_address)
     assert_int_equal(pier_send_many(s, out, 2, 0), 2);
     assert_int_equal(pier_recv_many(s, in, 1, MSG_DONTWAIT), -EAGAIN);
     assert_int_equal(pier_close(s), 0);
-    close_both(pair);
+    scene_close(pair);
 }
 
 /* Sending several as one: UDP_SEGMENT. */
@@ -643,7 +643,7 @@ TEST(runs_of_one_length_and_destination_are_combined)
     assert_int_equal(send_watched(pair, 62), 2);
     assert_int_equal(longest, 31);
     seams_remove();
-    close_both(pair);
+    scene_close(pair);
 }
 
 TEST(bytes_that_lie_one_behind_the_other_are_one_piece)
@@ -662,7 +662,7 @@ TEST(bytes_that_lie_one_behind_the_other_are_one_piece)
     assert_int_equal(messages, 7);
     assert_int_equal(seams_calls(sendmmsg), 1);
     seams_remove();
-    close_both(pair);
+    scene_close(pair);
 }
 
 TEST(connected_sockets_combine_too)
@@ -678,7 +678,7 @@ TEST(connected_sockets_combine_too)
         bool is_udp = strncmp(kinds[k], "udp", 3) == 0;
         assert_int_equal(messages, is_udp ? 1 : 8);
         seams_remove();
-        close_both(pair);
+        scene_close(pair);
     }
 }
 
@@ -701,7 +701,7 @@ TEST(kernel_without_gso_is_asked_once)
             assert_int_equal(seams_calls(getsockopt), 1);
         }
         seams_remove();
-        close_both(pair);
+        scene_close(pair);
     }
 }
 
@@ -720,7 +720,7 @@ TEST(device_without_gso_gets_every_datagram_and_is_remembered)
         refused_with = 0;
         assert_int_equal(send_watched(pair, 100), 100);
         seams_remove();
-        close_both(pair);
+        scene_close(pair);
     }
 }
 
@@ -742,7 +742,7 @@ TEST(too_long_for_the_device_is_sent_alone_and_the_rest_combined)
         assert_int_equal(longest, 10);
     }
     seams_remove();
-    close_both(pair);
+    scene_close(pair);
 }
 
 TEST(refusal_that_is_not_about_combining_is_told)
@@ -762,7 +762,7 @@ TEST(refusal_that_is_not_about_combining_is_told)
     send_watched(pair, 2);
     if (combined == 0) SKIP("no UDP_SEGMENT here");
     seams_remove();
-    close_both(pair);
+    scene_close(pair);
 }
 
 TEST(kernel_that_takes_few_at_a_time_gets_them_all)
@@ -779,7 +779,7 @@ TEST(kernel_that_takes_few_at_a_time_gets_them_all)
         send_watched(pair, MOST);
         seams_remove();
     }
-    close_both(pair);
+    scene_close(pair);
 }
 
 TEST(pause_and_failure_after_some_tell_how_many)
@@ -803,7 +803,7 @@ TEST(pause_and_failure_after_some_tell_how_many)
         assert_all_came(8);
         seams_remove();
     }
-    close_both(pair);
+    scene_close(pair);
 }
 
 static int asked;
@@ -830,7 +830,7 @@ TEST(hook_is_asked_when_a_send_of_many_stopped_on_the_way)
     assert_int_equal(pier_error_moved(), 6);
     pier_sethook(before.call, before.arg);
     seams_remove();
-    close_both(pair);
+    scene_close(pair);
 }
 
 TEST(own_segment_length_of_the_user_is_left_alone)
@@ -844,5 +844,5 @@ TEST(own_segment_length_of_the_user_is_left_alone)
     fill_out(10, 64, &at);
     assert_int_equal(send_watched(pair, 10), 10);
     seams_remove();
-    close_both(pair);
+    scene_close(pair);
 }

@@ -8,6 +8,7 @@ A file of such tests ends with `programs.main()`. Run without arguments it runs 
 """
 import contextlib
 import hashlib
+import http.server
 import os
 import pathlib
 import queue
@@ -247,6 +248,27 @@ class Case(unittest.TestCase):
         self.addCleanup(lambda: socket.socket().connect_ex(server.getsockname())
                         if thread.is_alive() else None)
         return server.getsockname()[1]
+
+    def serve_folder(self, version):
+        """The port of Python's web server of this test's folder."""
+        folder = str(self.folder)
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            protocol_version = version
+
+            def __init__(self, *arguments):
+                super().__init__(*arguments, directory=folder)
+
+            def log_message(self, *arguments):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(thread.join)
+        self.addCleanup(server.shutdown)
+        return server.server_address[1]
 
     def drip(self, send, limit, began):
         """Send seven times, each well before the limit. Returns the longest silence since it all began, which on a busy

@@ -158,20 +158,13 @@ static int serve_and_dial(void *arg)
     return dial_and_stop(inside);
 }
 
-static void listen_inside(struct inside *inside)
-{
-    inside->server.listener = pier_create_server("127.0.0.1:0", NULL);
-    assert_int_equal(pier_getsockname(inside->server.listener, &inside->server.at), 0);
-    inside->server.opts.counts = &inside->server.counts;
-}
-
 /* Run the main task on each backend. */
 static void run_inside(int (*main)(void *arg), void (*handler)(int client, void *arg), int result)
 {
     for (size_t i = 0; i < 2; i++) {
         struct inside inside = {.server.handler = handler};
         pier_run_opts opts = {.backend = i ? "uring" : "epoll", .stack_size = (size_t)1 << 18};
-        listen_inside(&inside);
+        server_listen(&inside.server, NULL);
         assert_int_equal(pier_run(main, &inside, &opts), 0);
         assert_int_equal(inside.result, result);
         assert_int_equal(server_count(&inside.server.counts.active), 0);
@@ -285,8 +278,6 @@ static int few_loops(unsigned initial, int flags)
     return pier__seam_system.eventfd(initial, flags);
 }
 
-static void nobody(int client, void *arg) { (void)client, (void)arg; }
-
 TEST(workers_that_cannot_be_had_are_an_error_and_leave_nothing_behind)
 {
     if (harness_in_task()) SKIP("a server in a task has one worker");
@@ -299,7 +290,8 @@ TEST(workers_that_cannot_be_had_are_an_error_and_leave_nothing_behind)
         seam.eventfd = threads ? pier__seam_system.eventfd : few_loops;
         atomic_store(&threads_left, i);
         pier_serve_opts opts = {.backend = "epoll", .workers = 5};
-        assert_int_equal(pier_serve(listener, nobody, NULL, &opts), threads ? -EAGAIN : -EMFILE);
+        assert_int_equal(
+            pier_serve(listener, server_ignore, NULL, &opts), threads ? -EAGAIN : -EMFILE);
     }
     pier__seam = &pier__seam_system;
     assert_int_equal(pier_close(listener), 0);

@@ -185,29 +185,27 @@ ON_EACH(closing_the_listener_ends_it)
     assert_int_equal((int)(intptr_t)test_join(server.thread), -ECANCELED);
 }
 
-static void nobody(int client, void *arg)
-{
-    (void)client;
-    (void)arg;
-}
-
 TEST(bad_arguments_are_named)
 {
     int s = pier_socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(pier_serve(s, nobody, NULL, NULL), -EINVAL); /* it does not listen */
+    assert_int_equal(pier_serve(s, server_ignore, NULL, NULL), -EINVAL); /* it does not listen */
     assert_int_equal(pier_close(s), 0);
-    assert_int_equal(pier_serve(s, nobody, NULL, NULL), -EBADF);
-    assert_int_equal(pier_serve(-ENFILE, nobody, NULL, NULL), -ENFILE);
+    assert_int_equal(pier_serve(s, server_ignore, NULL, NULL), -EBADF);
+    assert_int_equal(pier_serve(-ENFILE, server_ignore, NULL, NULL), -ENFILE);
     s = pier_create_server("127.0.0.1:0", NULL);
     assert_int_equal(pier_serve(s, NULL, NULL, NULL), -EINVAL);
-    assert_int_equal(pier_serve(s, nobody, NULL, &(pier_serve_opts){.reserved = {1}}), -EINVAL);
     assert_int_equal(
-        pier_serve(s, nobody, NULL, &(pier_serve_opts){.backend = "thread", .stack_size = 1}),
+        pier_serve(s, server_ignore, NULL, &(pier_serve_opts){.reserved = {1}}), -EINVAL);
+    assert_int_equal(pier_serve(s, server_ignore, NULL,
+                         &(pier_serve_opts){.backend = "thread", .stack_size = 1}),
         -EINVAL);
-    assert_int_equal(pier_serve(s, nobody, NULL, &(pier_serve_opts){.backend = "kqueue"}), -EINVAL);
-    assert_int_equal(pier_serve(s, nobody, NULL, &(pier_serve_opts){.workers = 100000}), -EINVAL);
     assert_int_equal(
-        pier_serve(s, nobody, NULL, &(pier_serve_opts){.stack_size = (size_t)1 << 40}), -EINVAL);
+        pier_serve(s, server_ignore, NULL, &(pier_serve_opts){.backend = "kqueue"}), -EINVAL);
+    assert_int_equal(
+        pier_serve(s, server_ignore, NULL, &(pier_serve_opts){.workers = 100000}), -EINVAL);
+    assert_int_equal(
+        pier_serve(s, server_ignore, NULL, &(pier_serve_opts){.stack_size = (size_t)1 << 40}),
+        -EINVAL);
     assert_int_equal(pier_stop(s, 0), -ESRCH);
     assert_int_equal(pier_stop(s, -1), -EINVAL);
     assert_int_equal(pier_stop(s, (double)NAN), -EINVAL);
@@ -620,9 +618,7 @@ ON_EACH(the_hook_ends_it_and_cancels_its_clients)
     struct server server = {.handler = receive_for_ever};
     struct sigaction action = {.sa_handler = on_alarm};
     sigaction(SIGUSR1, &action, NULL);
-    server.listener = pier_create_server("127.0.0.1:0", NULL);
-    assert_int_equal(pier_getsockname(server.listener, &server.at), 0);
-    server.opts.counts = &server.counts;
+    server_listen(&server, NULL);
     server.thread = test_thread(serve_with_hook, &server);
     int s = server_dial(&server);
     WAIT_UNTIL(atomic_load(&server.ready) == 1);
@@ -767,9 +763,7 @@ ON_EACH(a_burst_of_clients_keeps_to_the_limit_and_is_served_at_the_end)
     limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     struct server server = {.handler = server_linger, .opts.max_clients = ROOM};
-    server.listener = pier_create_server("127.0.0.1:0", &(pier_server_opts){.backlog = MANY});
-    assert_int_equal(pier_getsockname(server.listener, &server.at), 0);
-    server.opts.counts = &server.counts;
+    server_listen(&server, &(pier_server_opts){.backlog = MANY});
     int s[MANY];
     for (int i = 0; i < MANY; i++)
         s[i] = server_dial(&server);

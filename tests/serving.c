@@ -21,12 +21,17 @@ void *server_run(void *arg)
     return (void *)(intptr_t)pier_serve(server->listener, server->handler, server, &server->opts);
 }
 
-void server_start(struct server *server)
+void server_listen(struct server *server, const pier_server_opts *opts)
 {
-    server->listener = pier_create_server("127.0.0.1:0", NULL);
+    server->listener = pier_create_server("127.0.0.1:0", opts);
     assert_true(server->listener >= 0);
     assert_int_equal(pier_getsockname(server->listener, &server->at), 0);
     server->opts.counts = &server->counts;
+}
+
+void server_start(struct server *server)
+{
+    server_listen(server, NULL);
     server->thread = test_thread(server_run, server);
 }
 
@@ -52,6 +57,8 @@ int server_join(struct server *server)
     assert_int_equal(pier_close(server->listener), 0);
     return err;
 }
+
+void server_ignore(int client, void *server) { (void)client, (void)server; }
 
 void server_greet(int client, void *server)
 {

@@ -51,7 +51,10 @@ extern const char *const server_crews[];
         }                                          \
     } while (0)
 
-/* A listener at 127.0.0.1, and a thread that serves there. */
+/* Its listener at 127.0.0.1, and its counts. */
+void server_listen(struct server *server, const pier_server_opts *opts);
+
+/* Likewise, and a thread that serves there. */
 void server_start(struct server *server);
 
 /* What that thread runs. */
@@ -69,6 +72,9 @@ int server_join(struct server *server);
 /* One of its counts; and wait until that has a value. */
 uint64_t server_count(const uint64_t *number);
 void server_wait_for(const uint64_t *number, uint64_t value);
+
+/* A handler that does nothing. */
+void server_ignore(int client, void *server);
 
 /* A handler that greets; and what its client gets, up to the end, and then closes. */
 void server_greet(int client, void *server);
