@@ -16,14 +16,6 @@
 
 static char scratch[1 << 20];
 
-static void assert_calls(long pier, long python, bool fewer)
-{
-    if (fewer)
-        assert_true(pier < python);
-    else
-        assert_true(pier <= python);
-}
-
 TEST(blocking_send_and_recv_are_one_system_call_each)
 {
     static const char *const kinds[] = {"tcp", "udp", "unix stream", "unix seqpacket"};
@@ -69,14 +61,20 @@ static void ping_pong(int s, int peer, struct tally *t) { ask_with_room(100, s, 
 
 static void exact_ping_pong(int s, int peer, struct tally *t) { ask_with_room(10, s, peer, t); }
 
-/* Each message fills its buffer, and the next one is never there yet: every guess is wrong. */
-static void receive_only_exact(int s, int peer, struct tally *t)
+static void receive_with_room(size_t room, int s, int peer, struct tally *t)
 {
     for (int i = 0; i < 50; i++) {
         assert_int_equal(send(peer, scratch, 10, 0), 10);
-        assert_int_equal(pier_recv(s, scratch, 10, 0), 10);
+        assert_int_equal(pier_recv(s, scratch, room, 0), 10);
         t->received++;
     }
+}
+
+static void receive_only(int s, int peer, struct tally *t) { receive_with_room(100, s, peer, t); }
+
+static void receive_only_exact(int s, int peer, struct tally *t)
+{
+    receive_with_room(10, s, peer, t);
 }
 
 static void receive_only_bulk(int s, int peer, struct tally *t)
@@ -123,23 +121,23 @@ static void header_and_body(int s, int peer, struct tally *t)
     }
 }
 
-TEST(time_out_costs_fewer_system_calls_than_in_cpython_and_never_more)
+TEST(data_that_is_there_is_not_polled_for)
 {
     static const struct {
         const char *name;
         void (*talk)(int s, int peer, struct tally *t);
-        bool fewer;
     } works[] = {
-        {"ping-pong", ping_pong, true},
-        {"exact ping-pong", exact_ping_pong, true},
-        {"receive only, exact", receive_only_exact, false},
-        {"receive only, bulk", receive_only_bulk, false},
-        {"request and bulk", request_and_bulk, true},
-        {"send only", send_only, true},
-        {"header and body", header_and_body, true},
+        {"ping-pong", ping_pong},
+        {"exact ping-pong", exact_ping_pong},
+        {"receive only", receive_only},
+        {"receive only, exact", receive_only_exact},
+        {"receive only, bulk", receive_only_bulk},
+        {"request and bulk", request_and_bulk},
+        {"send only", send_only},
+        {"header and body", header_and_body},
     };
     for (const char *const *kind = scene_kinds(); *kind; kind++) {
-        for (size_t i = 0; i < sizeof works / sizeof *works; i++) {
+        for (size_t i = 0; i < PIER_COUNT(works); i++) {
             if (!scene_is_stream(*kind) && strstr(works[i].name, "bulk")) continue;
             if (!scene_is_stream(*kind) && strstr(works[i].name, "header")) continue;
             int pair[2];
@@ -148,28 +146,8 @@ TEST(time_out_costs_fewer_system_calls_than_in_cpython_and_never_more)
             assert_int_equal(pier_settimeout(pair[0], 10), 0);
             seams_install();
             works[i].talk(pair[0], pair[1], &tally);
-            assert_calls(seams_system_calls(), 2 * (tally.received + tally.sent), works[i].fewer);
-            seams_remove();
-            scene_close(pair);
-        }
-    }
-}
-
-TEST(data_that_is_there_is_not_polled_for)
-{
-    static void (*const works[])(int, int, struct tally *) = {
-        ping_pong, exact_ping_pong, header_and_body};
-    for (const char *const *kind = scene_kinds(); *kind; kind++) {
-        for (size_t i = 0; i < PIER_COUNT(works); i++) {
-            if (!scene_is_stream(*kind) && works[i] == header_and_body) continue;
-            int pair[2];
-            struct tally tally = {0};
-            scene_pair(*kind, pair);
-            assert_int_equal(pier_settimeout(pair[0], 10), 0);
-            seams_install();
-            works[i](pair[0], pair[1], &tally);
             long polls = seams_system_calls() - tally.received - tally.sent;
-            assert_true(polls <= 2); /* until calls have been saved */
+            assert_true(polls <= 1); /* before the first receive */
             seams_remove();
             scene_close(pair);
         }
@@ -187,30 +165,43 @@ static int answer_and_poll(struct pollfd *fds, nfds_t count, pier_time deadline)
     return seams_below()->poll(fds, count, deadline);
 }
 
+/*
+ * On pair[0], under a time-out, polls for an answer of so many parts, again and again; before it
+ * asks for it, or not. How many calls that takes beyond one for each part, one for each poll that
+ * must be and one for each question.
+ */
+static long wasted_calls(const int pair[2], int parts, bool asks, int rounds)
+{
+    answers_late = pair[1];
+    seams_install();
+    seams_replace(poll, answer_and_poll);
+    for (int i = 0; i < rounds; i++) {
+        if (asks) {
+            assert_int_equal(pier_send(pair[0], "0123456789", 10, 0), 10);
+            assert_int_equal(recv(pair[1], scratch, 100, 0), 10);
+        }
+        answer = (size_t)parts * 100 - 1; /* so that the last part is short */
+        for (int k = 1; k <= parts; k++)
+            assert_int_equal(pier_recv(pair[0], scratch, 100, 0), k < parts ? 100 : 99);
+    }
+    long wasted = seams_system_calls() - (long)rounds * (parts + 1 + asks);
+    seams_remove();
+    return wasted;
+}
+
 TEST(guesses_that_are_always_wrong_become_rare_and_leave_the_others_alone)
 {
     enum { ROUNDS = 330, PARTS = 10 };
     for (const char *const *kind = scene_kinds(); *kind; kind++) {
         for (int parts = 1; parts <= PARTS; parts += PARTS - 1) {
             if (parts > 1 && !scene_is_stream(*kind)) continue;
-            int pair[2];
-            scene_pair(*kind, pair);
-            assert_int_equal(pier_settimeout(pair[0], 10), 0);
-            answers_late = pair[1];
-            seams_install();
-            seams_replace(poll, answer_and_poll);
-            for (int i = 0; i < ROUNDS; i++) {
-                assert_int_equal(pier_send(pair[0], "0123456789", 10, 0), 10);
-                assert_int_equal(recv(pair[1], scratch, 100, 0), 10);
-                answer = (size_t)parts * 100 - 1; /* so that the last part is short */
-                for (int k = 1; k <= parts; k++)
-                    assert_int_equal(pier_recv(pair[0], scratch, 100, 0), k < parts ? 100 : 99);
+            for (int asks = 0; asks <= 1; asks++) {
+                int pair[2];
+                scene_pair(*kind, pair);
+                assert_int_equal(pier_settimeout(pair[0], 10), 0);
+                assert_in_range(wasted_calls(pair, parts, asks, ROUNDS), 0, ROUNDS / 31 + 5);
+                scene_close(pair);
             }
-            long needed = ROUNDS * (1 + parts + 1); /* it polls for the first part alone */
-            assert_true(seams_system_calls() >= needed);
-            assert_true(seams_system_calls() <= needed + ROUNDS / 31 + 10);
-            seams_remove();
-            scene_close(pair);
         }
     }
 }

@@ -120,8 +120,7 @@ struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol)
     entry->peer_length = 0;
     SET(entry->life.mark, PIER__UNTRIED);
     SET(entry->life.full, false);
-    SET(entry->life.guess.saved, 0);
-    SET(entry->life.guess.unmarked, 0);
+    SET(entry->life.guess.unmarked, 1); /* the first receive polls */
     SET(entry->life.guess.marked, 0);
     SET(entry->life.mode, PIER__MODE_UNKNOWN);
     SET(entry->life.shared, false);

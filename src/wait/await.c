@@ -8,9 +8,7 @@
 
 #include <errno.h>
 
-#define GUESS_MOST 8 /* calls saved that are remembered */
-
-/* A doubt: how many receives still poll first; above it, how many guesses in a row were wrong. */
+/* A doubt: how many receives still poll first; above it, how many guesses were wrong. */
 #define PAUSE      31
 #define WRONG      (PAUSE + 1)
 #define MOST_WRONG 5
@@ -92,40 +90,27 @@ static void set(_Atomic uint8_t *field, int value)
     atomic_store_explicit(field, (uint8_t)value, memory_order_relaxed);
 }
 
-static void call_saved(struct pier__guess *guess)
-{
-    if (get(&guess->saved) < GUESS_MOST) set(&guess->saved, get(&guess->saved) + 1);
-}
-
-/*
- * Which doubt grows if the guess is wrong that there is something to receive; NULL: poll first.
- * Without the mark one saved call is left for those that have it, who are right more often.
- */
+/* Which doubt grows if the guess is wrong that there is something to receive; NULL: poll first. */
 static _Atomic uint8_t *guess_readable(const struct pier__op *op)
 {
     if (!op->life || !pier__op_receives(op)) return NULL;
     struct pier__guess *guess = &op->life->guess;
     bool marked = pier__op_marked(op) && pier__life_marked(op->life, PIER__READABLE);
     _Atomic uint8_t *doubt = marked ? &guess->marked : &guess->unmarked;
-    if (get(doubt) % WRONG > 0) {
-        set(doubt, get(doubt) - 1);
-        return NULL;
-    }
-    return get(&guess->saved) > (marked ? 0 : 1) ? doubt : NULL;
+    if (get(doubt) % WRONG == 0) return doubt;
+    set(doubt, get(doubt) - 1);
+    return NULL;
 }
 
-/* Was the guess right? */
-static void learn_guess(struct pier__guess *guess, _Atomic uint8_t *doubt, bool right)
+static void learn_guess(_Atomic uint8_t *doubt, bool right)
 {
-    if (right) {
-        call_saved(guess);
-        set(doubt, 0);
-        return;
-    }
-    int wrong = get(doubt) / WRONG, saved = get(&guess->saved);
-    int pause = wrong < MOST_WRONG ? 1 << wrong : PAUSE;
-    if (saved > 0) set(&guess->saved, saved - 1); /* else another thread was faster */
-    set(doubt, (wrong < MOST_WRONG ? wrong + 1 : wrong) * WRONG + pause);
+    int wrong = get(doubt) / WRONG;
+    if (right)
+        set(doubt, (wrong > 0 ? wrong - 1 : 0) * WRONG);
+    else if (wrong < MOST_WRONG)
+        set(doubt, (wrong + 1) * WRONG + (1 << wrong));
+    else
+        set(doubt, wrong * WRONG + PAUSE);
 }
 
 /* Keep the mark: what this result says about the next receive. */
@@ -182,10 +167,9 @@ static bool try_once(struct wait *w, _Atomic uint8_t *guessed, int64_t *out)
     for (;;) {
         int64_t n = pier__op_try(op, /* wait= */ false);
         if (pier__op_marked(op)) learn(op, n);
-        if (guessed) learn_guess(&op->life->guess, guessed, n != -EAGAIN);
+        if (guessed) learn_guess(guessed, n != -EAGAIN);
         if (pier__op_sends(op) && op->life) learn_room(op, n);
         if (must_wait(w, n)) return false;
-        if (w->limit == 0 && pier__op_sends(op) && op->life) call_saved(&op->life->guess);
         *out = n == -EINTR ? interrupted(op) : pier__op_settle(op, n);
         if (n != -EINTR || *out < 0) return true;
     }

@@ -19,7 +19,7 @@
  * In a thread and without any limit the call itself blocks, which is one system call, and closing
  * wakes it by shutdown(2). What shutdown does not wake waits in poll(2) beside the thread's wake
  * descriptor. With a limit, sends try first, unless the last one found too little room, and
- * receives poll first, unless the readable mark says that there is more.
+ * receives guess from what the last ones found (wait/life.h).
  *
  * PIER_OP_POLL returns how many of its descriptors are ready, or 0 when the strand was woken
  * by pier__wake().

@@ -54,15 +54,15 @@ struct pier__waiter {
 };
 
 /*
- * Whether to guess, under a limit, that there is something to receive, where receives poll first. A
- * right guess saves that poll, a wrong one wastes a call. Guesses are paid for with calls saved
- * before, so a socket never makes more than polling first would; and after a wrong one there is a
- * pause, longer each time. Guesses with the readable mark and without it are doubted each for
- * themselves.
+ * Whether to guess, under a limit, that there is something to receive. A right guess saves the poll
+ * that CPython makes first, a wrong one wastes a call. After a wrong one there is a pause, longer
+ * each time, up to 31 receives; each right one takes the last doubt away. So data that is always
+ * there is hardly ever polled for, and data that never is costs a call more in 31 receives. Guesses
+ * with the readable mark and without it are doubted each for themselves. The first receive polls:
+ * what it waits for, the answer to a request, say, is hardly ever there yet.
  */
 struct pier__guess {
-    _Atomic uint8_t saved;            /* calls to spend, at most GUESS_MOST */
-    _Atomic uint8_t unmarked, marked; /* doubts: await.c's PAUSE, and wrong guesses above that */
+    _Atomic uint8_t unmarked, marked; /* doubts: await.c's PAUSE, and wrong ones above that */
 };
 
 /* The readable mark: what a stream's last receive says of the next. */
