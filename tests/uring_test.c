@@ -104,6 +104,53 @@ TEST(entering_that_fails_for_a_while_loses_and_doubles_nothing)
     }
 }
 
+/* Who enters for a send. */
+
+static int count_enters(struct io_uring *ring, pier_time deadline)
+{
+    entered++;
+    return pier__seam_system.ring_enter(ring, deadline);
+}
+
+static int sends_once(void *arg)
+{
+    return pier_sendall((int)(intptr_t)arg, "once", 4, 0) == 4 ? 0 : -1;
+}
+
+static int sends_alone_and_with_others(void *unused)
+{
+    (void)unused;
+    int ends[8][2];
+    for (size_t i = 0; i < PIER_COUNT(ends); i++)
+        scene_pair("tcp", ends[i]);
+    entered = 0;
+    for (size_t i = 0; i < PIER_COUNT(ends); i++)
+        assert_int_equal(sends_once((void *)(intptr_t)ends[i][0]), 0);
+    assert_int_equal(entered, 0);
+
+    pier_group group;
+    assert_int_equal(pier_group_enter(&group), 0);
+    for (size_t i = 0; i < PIER_COUNT(ends); i++) {
+        void *s = (void *)(intptr_t)ends[i][0];
+        assert_true(pier_group_spawn(&group, sends_once, s, NULL).number > 0);
+    }
+    assert_int_equal(pier_group_leave(&group), 0);
+    assert_in_range(entered, 1, PIER_COUNT(ends) - 1);
+    for (size_t i = 0; i < PIER_COUNT(ends); i++) {
+        assert_int_equal(pier_recv_exactly(ends[i][1], received, 8), 8);
+        scene_close(ends[i]);
+    }
+    return 0;
+}
+
+TEST(sends_of_many_tasks_enter_together_and_one_alone_not_at_all)
+{
+    seam = *pier__seam;
+    seam.ring_enter = count_enters;
+    pier__seam = &seam;
+    on_uring(sends_alone_and_with_others);
+}
+
 /* The poll that tells a loop of other threads was to go on for ever, and ends. */
 
 static int answers_late(void *unused)

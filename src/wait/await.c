@@ -119,27 +119,11 @@ static void learn(struct pier__op *op, int64_t n)
     pier__life_mark(op->life, n > 0 && (size_t)n == op->with.in.len);
 }
 
-/*
- * The full mark: was there no room for all that was to be sent? Then the next send, too, will have
- * to wait.
- */
-static bool is_full(const struct pier__op *op)
-{
-    return op->life && atomic_load_explicit(&op->life->full, memory_order_relaxed);
-}
-
-static void learn_room(struct pier__op *op, int64_t n)
-{
-    bool counted = op->code == PIER_OP_SEND || op->code == PIER_OP_SENDTO;
-    bool full = n == -EAGAIN || (counted && n >= 0 && (size_t)n < op->with.out.len);
-    if (full != is_full(op)) atomic_store_explicit(&op->life->full, full, memory_order_relaxed);
-}
-
 /* Is the first move to try, or to poll? */
 static bool tries_first(const struct pier__op *op)
 {
     if (op->code == PIER_OP_ACCEPT) return false; /* it might block: there is no flag for it */
-    if (pier__op_sends(op)) return !is_full(op);
+    if (pier__op_sends(op)) return !pier__op_full(op);
     return !pier__op_receives(op) || pier__op_unlimited(op);
 }
 
@@ -168,7 +152,7 @@ static bool try_once(struct wait *w, _Atomic uint8_t *guessed, int64_t *out)
         int64_t n = pier__op_try(op, /* wait= */ false);
         if (pier__op_marked(op)) learn(op, n);
         if (guessed) learn_guess(guessed, n != -EAGAIN);
-        if (pier__op_sends(op) && op->life) learn_room(op, n);
+        if (pier__op_sends(op)) pier__op_learn_room(op, n);
         if (must_wait(w, n)) return false;
         *out = n == -EINTR ? interrupted(op) : pier__op_settle(op, n);
         if (n != -EINTR || *out < 0) return true;

@@ -2,10 +2,10 @@
 /*
  * Finishing operations by io_uring(7).
  *
- * Most are handed over whole; the ring waits for what is O_NONBLOCK, too. Of what is no operation
- * of its own, and where the seam has a plug that must see the call, the kernel only tells when to
- * try: then it is polling. One that was handed over belongs to the kernel until its result has
- * come, cancelled or not.
+ * Most are handed over whole; the ring waits for what is O_NONBLOCK, too. A send that it could not
+ * take together with others is tried first. Of what is no operation of its own, and where the seam
+ * has a plug that must see the call, the kernel only tells when to try: then it is polling. One
+ * that was handed over belongs to the kernel until its result has come, cancelled or not.
  */
 #include "base/seam.h"
 #include "base/time.h"
@@ -308,9 +308,10 @@ static void hand_over(struct pier__loop *loop, struct pier__pending *p)
     pier__retire_lend(loop, sqe);
 }
 
-/* Keep the readable mark. */
+/* Keep the marks. */
 static void learn(const struct pier__pending *p, int64_t n, bool more)
 {
+    if (pier__op_sends(p->op)) pier__op_learn_room(p->op, n);
     if (!pier__op_marked(p->op)) return;
     bool filled = n > 0 && (size_t)n == p->op->with.in.len;
     pier__life_mark(p->life, more || filled || (n > 0 && p->op->flags & MSG_PEEK));
@@ -330,23 +331,39 @@ static bool attempt(struct pier__pending *p)
     return turnout == PIER__ENDED;
 }
 
+/*
+ * A send whose task is the only one with something to do, and with no other under way before it: by
+ * a ring that has nothing else to take it would cost a call as well, and two switches of stacks.
+ */
+static bool is_lone_send(
+    const struct pier__loop *loop, const struct pier__pending *p, const struct pier__watch *watch)
+{
+    const struct uring *uring = loop->state;
+    if (loop->ready_count > 0 || io_uring_sq_ready(&uring->ring) > 0) return false;
+    const struct pier__pending *other = watch->first;
+    while (other != p && !pier__op_sends(other->op)) {
+        other = other->next;
+    }
+    return other == p;
+}
+
 /* Is a call now better than waiting? */
-static bool tries_first(const struct pier__pending *p, bool whole)
+static bool tries_first(
+    const struct pier__loop *loop, const struct pier__pending *p, const struct pier__watch *watch)
 {
     const struct pier__op *op = p->op;
+    bool whole = can_hand_over(p);
     if (op->code == PIER_OP_CONNECT) return !op->connecting;
     if (pier__op_marked(op))
         return pier__life_marked(p->life, PIER__READABLE) && !(op->flags & MSG_WAITALL);
-    if (whole) return false;
-    return pier__op_sends(op) || (pier__op_receives(op) && !p->life); /* it may be no socket */
+    if (pier__op_sends(op)) return !pier__op_full(op) && (!whole || is_lone_send(loop, p, watch));
+    return !whole && pier__op_receives(op) && !p->life; /* it may be no socket */
 }
 
 static void uring_start(struct pier__loop *loop, struct pier__pending *p, struct pier__watch *watch)
 {
-    (void)watch;
-    bool whole = can_hand_over(p);
-    if (tries_first(p, whole) && attempt(p)) return;
-    if (whole)
+    if (tries_first(loop, p, watch) && attempt(p)) return;
+    if (can_hand_over(p))
         hand_over(loop, p);
     else
         poll_for(loop, p);

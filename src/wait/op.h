@@ -111,6 +111,21 @@ static inline bool pier__op_marked(const struct pier__op *op)
     return op->life && op->stream && op->code <= PIER_OP_RECVFROM;
 }
 
+/* The full mark: was there too little room for the last send? Then the next, too, will have to wait. */
+static inline bool pier__op_full(const struct pier__op *op)
+{
+    return op->life && atomic_load_explicit(&op->life->full, memory_order_relaxed);
+}
+
+/* Keep it: what the result of a send says. */
+static inline void pier__op_learn_room(const struct pier__op *op, int64_t n)
+{
+    bool counted = op->code == PIER_OP_SEND || op->code == PIER_OP_SENDTO;
+    bool full = n == -EAGAIN || (counted && n >= 0 && (size_t)n < op->with.out.len);
+    if (op->life && full != pier__op_full(op))
+        atomic_store_explicit(&op->life->full, full, memory_order_relaxed);
+}
+
 /* Does the call itself, where it blocks, return when the descriptor is shut down? */
 bool pier__op_shutdown_wakes(const struct pier__op *op);
 
