@@ -246,8 +246,13 @@ PIER_API int pier_getpeername(int s, pier_addr *out);
  * too and is no end (of a SOCK_SEQPACKET socket the two cannot be told apart). One call
  * moves at most 0x7ffff000 bytes.
  *
- * Cancel, time-out: no byte has moved. Threads: any; of several that receive at once each
- * gets bytes of its own. Source: recv(2). Python: sock.recv_into.
+ * MSG_WAITALL in `flags` waits until a stream has brought all of `len`, or ends, or fails,
+ * which is told by the next call then. Under a limit it means nothing, as in Python;
+ * pier_recv_exactly() has no such exceptions.
+ *
+ * Cancel, time-out: no byte has moved; with MSG_WAITALL what has moved is returned, and the
+ * cancel told by the next wait. Threads: any; of several that receive at once each gets
+ * bytes of its own. Source: recv(2). Python: sock.recv_into.
  */
 PIER_API ssize_t pier_recv(int s, void *buf, size_t len, int flags);
 
@@ -302,7 +307,8 @@ PIER_API ssize_t pier_sendmsg(int s, const struct msghdr *msg, int flags);
  * Receive into several buffers, with control data and address. msg_namelen and
  * msg_controllen say what was written, never more than there was room for; a peer without a
  * name has msg_namelen 0. More than 1024 buffers: the first 1024 on a stream, else
- * -EMSGSIZE.
+ * -EMSGSIZE. MSG_WAITALL as in pier_recv(); bytes that came with descriptors are the last
+ * ones.
  *
  * Ownership: descriptors that arrive are close-on-exec and the caller's
  * (pier_cmsg_close_fds() closes them). Cancel, time-out: no byte has moved. Threads: any.

@@ -33,7 +33,6 @@ struct pier__pending {
     struct pier__life *life;            /* its descriptor's; NULL: a bare one */
     struct pier__pending *next, **link; /* in the watch of its descriptor; link NULL: not there */
     int64_t result;                     /* for a poll, what is ready */
-    size_t moved;                       /* of a MSG_WAITALL that is not complete */
     int fd;
     unsigned lies; /* how often it was ready and then was not */
     short events;  /* what its descriptor must become ready for */
@@ -100,7 +99,7 @@ void pier__backend_epoll_forget(struct pier__loop *loop, int fd);
 enum pier__turnout {
     PIER__ENDED,
     PIER__WAITS, /* it would have to wait; of a connect, that is under way from now on */
-    PIER__ANEW,  /* to be tried again at once: a signal came, or a MSG_WAITALL is not complete */
+    PIER__ANEW,  /* to be tried again at once: a signal came */
 };
 enum pier__turnout pier__pending_judge(struct pier__pending *pending, int64_t n);
 
@@ -108,8 +107,7 @@ enum pier__turnout pier__pending_judge(struct pier__pending *pending, int64_t n)
 void pier__pending_unlink(struct pier__pending *pending);
 
 /*
- * It has ended: its task goes on. Also for one that ends while it is being started. What has moved
- * before counts.
+ * It has ended: its task goes on. Also for one that ends while it is being started.
  */
 void pier__pending_done(struct pier__pending *pending, int64_t result);
 

@@ -127,18 +127,6 @@ bool pier__loop_closes(int fd, struct pier__life *life, int64_t grave)
     return loop && loop->backend->closes && loop->backend->closes(loop, fd, life, grave);
 }
 
-/* Is a MSG_WAITALL not yet complete? Then it goes on behind what has come. */
-static bool goes_on(struct pier__pending *p, int64_t n)
-{
-    struct pier__op *op = p->op;
-    if (!(op->flags & MSG_WAITALL) || op->flags & MSG_PEEK || n <= 0 || !pier__op_marked(op))
-        return false;
-    p->moved += (size_t)n;
-    op->with.in.buf = (char *)op->with.in.buf + n;
-    op->with.in.len -= (size_t)n;
-    return op->with.in.len > 0;
-}
-
 enum pier__turnout pier__pending_judge(struct pier__pending *pending, int64_t n)
 {
     struct pier__op *op = pending->op;
@@ -148,7 +136,7 @@ enum pier__turnout pier__pending_judge(struct pier__pending *pending, int64_t n)
         return PIER__WAITS;
     }
     if (n == -EAGAIN) return PIER__WAITS;
-    return n == -EINTR || goes_on(pending, n) ? PIER__ANEW : PIER__ENDED;
+    return n == -EINTR ? PIER__ANEW : PIER__ENDED;
 }
 
 void pier__pending_unlink(struct pier__pending *pending)
@@ -167,9 +155,7 @@ void pier__pending_done(struct pier__pending *pending, int64_t result)
         return;
     }
     pier__pending_unlink(pending);
-    /* Of what is only put off, to be tried again after a nap, the rest is still to come. */
-    bool counts = pending->moved > 0 && result != -EAGAIN;
-    pending->result = counts ? (int64_t)pending->moved : result;
+    pending->result = result;
     pending->done = true;
     pier__task_ready(pending->task);
 }

@@ -5,17 +5,19 @@
  */
 #include "wait/park.h"
 
+#include "base/iov.h"
 #include "base/seam.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
 /* A wait in progress. */
 struct wait {
     struct pier__task *task;
     struct pier__op *op;
     pier_time limit; /* when to give up */
-    size_t moved;    /* of a MSG_WAITALL that is not complete, before a nap */
+    size_t moved;    /* of a MSG_WAITALL that is not complete */
     int off;         /* why it shall end: a code of ours; 0: it need not */
     bool taken;      /* that code comes from the task: to be taken by who delivers it */
 };
@@ -52,9 +54,10 @@ static int reason(struct wait *w)
     return w->limit != PIER_NEVER && pier__seam->now() >= w->limit ? -ETIME : 0;
 }
 
+/* Of what has moved the length is told first, and the code by the next wait. */
 static int64_t deliver(const struct wait *w)
 {
-    if (w->moved > 0) return (int64_t)w->moved;
+    if (w->moved > 0) return 0;
     return w->taken ? pier__task_take_off(w->task, w->off) : w->off;
 }
 
@@ -75,7 +78,6 @@ static void prepare(
     p->next = NULL;
     p->link = NULL;
     p->result = 0;
-    p->moved = 0;
     p->fd = fd;
     p->lies = 0;
     p->events = events;
@@ -167,14 +169,12 @@ static int64_t run(struct wait *w)
     struct pier__pending p;
     prepare(&p, w->op, w->op->fd, w->op->life, pier__op_events(w->op));
     p.message = &message;
-    p.moved = w->moved;
     w->task->pendings = &p;
     w->task->pending_count = 1;
     start(w, &p);
     finish(w, &p, 1, 1);
     w->task->pendings = NULL;
     w->task->pending_count = 0;
-    w->moved = p.moved;
     if (w->off == 0 || (p.result != -ECANCELED && p.result != -EAGAIN)) return p.result;
     /*
      * However short the time-out, what is there by then is still taken. Not so for sends: a socket
@@ -218,8 +218,7 @@ static int64_t await_call(struct wait *w)
             op->connecting = true;
             n = run(w);
         }
-        if (n == -EAGAIN && w->moved == 0 && at_end(op) && (n = attempt(w)) == -EAGAIN)
-            n = tell_end(op);
+        if (n == -EAGAIN && at_end(op) && (n = attempt(w)) == -EAGAIN) n = tell_end(op);
         if (n != -EAGAIN) return pier__op_settle(op, n);
         if (nap(w, naps) < 0) return deliver(w);
     }
@@ -290,6 +289,159 @@ static int64_t await_poll(struct wait *w)
     return ready > 0 || woken || w->off == 0 ? ready : deliver(w);
 }
 
+/*
+ * MSG_WAITALL. Under a limit it means nothing, in a thread neither: the socket is O_NONBLOCK. Else
+ * the kernel sees to it for who blocks, but not so its ring, which glues records of a seqpacket
+ * socket together, fills up what it has peeked at with the same bytes again, stops early where
+ * there is room for control data, and swallows an error that comes after some bytes. So it is put
+ * together here, as the kernel would for a thread.
+ */
+
+static bool is_stream(const struct pier__op *op)
+{
+    int type = 0;
+    socklen_t len = sizeof type;
+    if (op->life) return op->stream;
+    return pier__seam->getsockopt(op->fd, SOL_SOCKET, SO_TYPE, &type, &len) >= 0 &&
+           type == SOCK_STREAM;
+}
+
+/* What comes with control data is not glued to anything, and peeking tells of one piece alone. */
+static bool is_unix(const struct pier__op *op)
+{
+    int family = AF_UNSPEC;
+    socklen_t len = sizeof family;
+    return pier__seam->getsockopt(op->fd, SOL_SOCKET, SO_DOMAIN, &family, &len) >= 0 &&
+           family == AF_UNIX;
+}
+
+/* Wait for more. False: there shall be no more, or an error has come, which is the next call's. */
+static bool await_more(struct wait *w)
+{
+    const struct pier__op *op = w->op;
+    struct pollfd fds[2] = {{.fd = op->fd, .events = POLLIN}};
+    struct pier__op poll = {.code = PIER_OP_POLL,
+        .fd = op->fd,
+        .shielded = op->shielded,
+        .life = op->life,
+        .heir = op->heir,
+        .timeout = PIER_NEVER,
+        .deadline = PIER_NEVER,
+        .with.poll = {.fds = fds, .count = 1, .doing = doing(op)}};
+    struct wait waits = {.task = w->task, .op = &poll, .limit = PIER_NEVER, .moved = w->moved};
+    while (waits.off == 0) {
+        int64_t n = await_poll(&waits);
+        if (n != 0) return n > 0 && !(fds[0].revents & (POLLERR | POLLNVAL));
+    }
+    return false;
+}
+
+/* The piece after one that has come: its length, or 0 when there is none. */
+static int64_t next_piece(struct wait *w)
+{
+    int64_t n;
+    do {
+        pier__task_spend(w->task);
+        n = await_more(w) ? attempt(w) : 0;
+    } while (n == -EAGAIN);
+    return n > 0 ? n : 0;
+}
+
+static int64_t recv_all(struct wait *w)
+{
+    struct pier__op *op = w->op;
+    int64_t n = await_call(w);
+    while (n > 0) {
+        w->moved += (size_t)n;
+        op->with.in.buf = (char *)op->with.in.buf + n;
+        op->with.in.len -= (size_t)n;
+        if (op->with.in.len == 0 || w->off < 0) break;
+        n = next_piece(w);
+    }
+    return w->moved > 0 ? (int64_t)w->moved : n;
+}
+
+/* Likewise into several buffers, of which iov is a copy. */
+static int64_t recvmsg_all(struct wait *w, struct msghdr *whole, struct iovec *iov, size_t left)
+{
+    const struct msghdr room = *whole;
+    struct msghdr part = room;
+    size_t count = room.msg_iovlen;
+    part.msg_iov = iov;
+    w->op->with.msg_in = &part;
+    int64_t n = await_call(w);
+    while (n >= 0) {
+        whole->msg_namelen = part.msg_namelen;
+        whole->msg_controllen = part.msg_controllen;
+        whole->msg_flags = part.msg_flags;
+        w->moved += (size_t)n;
+        left -= (size_t)n;
+        bool apart = (part.msg_controllen > 0 || part.msg_flags & MSG_CTRUNC) && is_unix(w->op);
+        if (n == 0 || left == 0 || apart || w->off < 0) break;
+        size_t done = pier__iov_skip(iov, count, (size_t)n);
+        iov += done;
+        count -= done;
+        part = room;
+        part.msg_iov = iov;
+        part.msg_iovlen = count;
+        n = next_piece(w);
+        if (n == 0) break; /* what was told of those before holds */
+    }
+    return w->moved > 0 ? (int64_t)w->moved : n;
+}
+
+static int64_t await_message(struct wait *w, struct msghdr *msg, size_t len)
+{
+    struct iovec few[8], *iov = few;
+    size_t bytes = msg->msg_iovlen * sizeof *iov;
+    if (bytes > sizeof few) iov = pier__seam->allocate(NULL, bytes);
+    if (!iov) return -ENOMEM;
+    memcpy(iov, msg->msg_iov, bytes);
+    int64_t n = recvmsg_all(w, msg, iov, len);
+    w->op->with.msg_in = msg;
+    if (iov != few) pier__seam->release(iov);
+    return n;
+}
+
+/* No more will come. */
+static bool has_ended(const struct pier__op *op)
+{
+    struct pollfd fd = {.fd = op->fd, .events = POLLRDHUP};
+    return pier__seam->poll(&fd, 1, /* deadline= */ 0) > 0 &&
+           fd.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
+/* Look until there is enough. Readiness does not tell when that is. */
+static int64_t peek_all(struct wait *w, size_t len)
+{
+    struct pier__op *op = w->op;
+    struct msghdr *msg = op->code == PIER_OP_RECVMSG ? op->with.msg_in : NULL;
+    const struct msghdr room = msg ? *msg : (struct msghdr){0};
+    for (unsigned naps = 0;; naps++) {
+        bool last = has_ended(op);
+        if (msg) *msg = room;
+        int64_t n = await_call(w);
+        if (n <= 0 || (size_t)n >= len || last || w->off < 0) return n;
+        if (nap(w, naps) < 0) return deliver(w);
+    }
+}
+
+static __attribute__((noinline)) int64_t await_all(struct wait *w)
+{
+    struct pier__op *op = w->op;
+    struct msghdr *msg = op->code == PIER_OP_RECVMSG ? op->with.msg_in : NULL;
+    bool peeks = op->flags & MSG_PEEK;
+    bool waits = pier__op_unlimited(op) && op->code <= PIER_OP_RECVMSG && is_stream(op) &&
+                 !(op->flags & (MSG_OOB | MSG_ERRQUEUE)) && !(peeks && is_unix(op));
+    op->flags &= ~MSG_WAITALL;
+    int64_t len = 0;
+    if (waits)
+        len = msg ? pier__iov_length(msg->msg_iov, msg->msg_iovlen) : (int64_t)op->with.in.len;
+    if (len == 0) return await_call(w);
+    if (peeks) return peek_all(w, (size_t)len);
+    return msg ? await_message(w, msg, (size_t)len) : recv_all(w);
+}
+
 PIER_FLAT int64_t pier__task_await(struct pier__task *task, struct pier__op *op)
 {
     struct wait w = {.task = task, .op = op, .limit = op->deadline};
@@ -300,5 +452,6 @@ PIER_FLAT int64_t pier__task_await(struct pier__task *task, struct pier__op *op)
     if (op->timeout != PIER_NEVER)
         w.limit = pier__earlier(w.limit, pier__point(pier__seam->now(), op->timeout));
     pier__task_spend(task);
+    if (PIER_UNLIKELY(pier__op_receives(op) && op->flags & MSG_WAITALL)) return await_all(&w);
     return op->code == PIER_OP_POLL ? await_poll(&w) : await_call(&w);
 }
