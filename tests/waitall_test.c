@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pier.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -221,6 +222,26 @@ TEST(reset_after_some_bytes_is_told_by_the_next_call)
         assert_null(test_join(thread));
         assert_int_equal(ways[k](pair[0], BOTH, MSG_WAITALL), -ECONNRESET);
         assert_int_equal(pier_close(pair[0]), 0);
+    }
+}
+
+TEST(nothing_is_taken_across_the_place_of_an_urgent_byte)
+{
+    for (size_t k = 0; k < PIER_COUNT(ways); k++) {
+        int pair[2];
+        scene_pair("tcp", pair);
+        struct sender sender = {pair[1], pair[0], -1, 0, false, false};
+        send_half(&sender, 0);
+        assert_int_equal(send(pair[1], "!", 1, MSG_OOB), 1);
+        send_half(&sender, 1);
+        struct pollfd urgent = {.fd = pair[0], .events = POLLPRI};
+        assert_int_equal(poll(&urgent, 1, -1), 1);
+        memset(got, 0, sizeof got);
+        assert_came(ways[k](pair[0], BOTH, MSG_PEEK | MSG_WAITALL), HALF);
+        assert_came(ways[k](pair[0], BOTH, MSG_WAITALL), HALF);
+        assert_int_equal(pier_recv_exactly(pair[0], got, HALF), HALF);
+        assert_memory_equal(got, text + HALF, HALF);
+        scene_close(pair);
     }
 }
 

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <string.h>
 
 /* A wait in progress. */
@@ -336,13 +337,21 @@ static bool await_more(struct wait *w)
     return false;
 }
 
+/* Nothing goes across the place of an urgent byte. */
+static bool is_at_mark(const struct pier__op *op)
+{
+    int at_mark = 0;
+    return pier__seam->ioctl(op->fd, SIOCATMARK, &at_mark) >= 0 && at_mark;
+}
+
 /* The piece after one that has come: its length, or 0 when there is none. */
 static int64_t next_piece(struct wait *w)
 {
     int64_t n;
     do {
         pier__task_spend(w->task);
-        n = await_more(w) ? attempt(w) : 0;
+        if (is_at_mark(w->op) || !await_more(w) || is_at_mark(w->op)) return 0;
+        n = attempt(w);
     } while (n == -EAGAIN);
     return n > 0 ? n : 0;
 }
@@ -403,12 +412,11 @@ static int64_t await_message(struct wait *w, struct msghdr *msg, size_t len)
     return n;
 }
 
-/* No more will come. */
+/* No more will come, or not before an urgent byte is taken. */
 static bool has_ended(const struct pier__op *op)
 {
-    struct pollfd fd = {.fd = op->fd, .events = POLLRDHUP};
-    return pier__seam->poll(&fd, 1, /* deadline= */ 0) > 0 &&
-           fd.revents & (POLLRDHUP | POLLHUP | POLLERR);
+    struct pollfd fd = {.fd = op->fd, .events = POLLRDHUP | POLLPRI};
+    return pier__seam->poll(&fd, 1, /* deadline= */ 0) > 0;
 }
 
 /* Look until there is enough. Readiness does not tell when that is. */
