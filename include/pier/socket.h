@@ -286,7 +286,9 @@ PIER_API ssize_t pier_sendall(int s, const void *buf, size_t len, int flags);
 
 /**
  * Send a datagram to an address; a host name is looked up first, under the same limits. No
- * address (a zeroed one) sends to the connected peer. Adds the resolver's errors.
+ * address (a zeroed one) sends to the connected peer. Adds the resolver's errors. A stream
+ * is connected by MSG_FASTOPEN in `flags`, with pier_connect()'s errors, and under the same
+ * limits (Python says EINPROGRESS under a time-out, and nothing has gone).
  *
  * Cancel, time-out: no byte has moved. Threads: any. Source: sendto(2). Python:
  * sock.sendto.

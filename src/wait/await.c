@@ -131,11 +131,7 @@ static bool tries_first(const struct pier__op *op)
 static bool must_wait(struct wait *w, int64_t n)
 {
     struct pier__op *op = w->op;
-    bool under_way = op->code == PIER_OP_CONNECT && n == -EINPROGRESS;
-    if (under_way || (n == -EINTR && pier__op_goes_on(op))) {
-        op->connecting = true;
-        return true;
-    }
+    if (pier__op_connects(op, n)) return true;
     if (n != -EAGAIN) return false;
     bool blind = pier__op_blind(op);
     if (op->code == PIER_OP_CONNECT && w->lies == 0) w->lies = 1; /* there is no asking at all */

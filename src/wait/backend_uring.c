@@ -461,7 +461,7 @@ static void ended(struct pier__loop *loop, struct pier__pending *p, int result, 
         again(loop, p);
         return;
     }
-    if (result == -EINTR && !p->canceled) {
+    if (!p->canceled && (result == -EINTR || pier__op_connects(op, result))) {
         hand_over(loop, p);
         return;
     }

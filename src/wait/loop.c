@@ -129,13 +129,7 @@ bool pier__loop_closes(int fd, struct pier__life *life, int64_t grave)
 
 enum pier__turnout pier__pending_judge(struct pier__pending *pending, int64_t n)
 {
-    struct pier__op *op = pending->op;
-    bool under_way = n == -EINPROGRESS && op->code == PIER_OP_CONNECT;
-    if (under_way || (n == -EINTR && pier__op_goes_on(op))) {
-        op->connecting = true;
-        return PIER__WAITS;
-    }
-    if (n == -EAGAIN) return PIER__WAITS;
+    if (pier__op_connects(pending->op, n) || n == -EAGAIN) return PIER__WAITS;
     return n == -EINTR ? PIER__ANEW : PIER__ENDED;
 }
 

@@ -126,6 +126,18 @@ bool pier__op_goes_on(const struct pier__op *op)
     return family == AF_INET || family == AF_INET6;
 }
 
+bool pier__op_connects(struct pier__op *op, int64_t n)
+{
+    if (n == -EINPROGRESS && pier__op_sends(op)) {
+        op->flags &= ~MSG_FASTOPEN;
+        return true;
+    }
+    bool under_way = n == -EINPROGRESS && op->code == PIER_OP_CONNECT;
+    if (!under_way && !(n == -EINTR && pier__op_goes_on(op))) return false;
+    op->connecting = true;
+    return true;
+}
+
 int64_t pier__op_nap(unsigned before)
 {
     int64_t nap = PIER_SECOND / 1000 << (before < 6 ? before : 6);

@@ -146,6 +146,13 @@ int64_t pier__op_nap(unsigned before); /* how long, in ns, after so many naps */
 bool pier__op_goes_on(const struct pier__op *op);
 
 /*
+ * Does this result mean that a connect is under way, which from now on is to be waited for? A
+ * send's, too, may: TCP Fast Open connects by sending (MSG_FASTOPEN, TCP_FASTOPEN_CONNECT), and
+ * where the peer's cookie is not known yet nothing has gone.
+ */
+bool pier__op_connects(struct pier__op *op, int64_t n);
+
+/*
  * A result that came while the descriptor was closing: what moved counts, all else is the cancel.
  */
 int64_t pier__op_settle(const struct pier__op *op, int64_t n);
@@ -156,7 +163,7 @@ int64_t pier__op_try_other(struct pier__op *op, int flags);
 /*
  * Attempt the call once; with wait false, without waiting, where the call has a flag for that (all
  * but SENDFILE, ACCEPT and CONNECT, which go by O_NONBLOCK). Returns its result, or -errno; -EAGAIN
- * and, for CONNECT, -EINPROGRESS mean wait, -EINTR that a signal came.
+ * and, see pier__op_connects(), -EINPROGRESS mean wait, -EINTR that a signal came.
  */
 static inline int64_t pier__op_try(struct pier__op *op, bool wait)
 {

@@ -215,10 +215,7 @@ static int64_t await_call(struct wait *w)
     for (unsigned naps = 0;; naps++) {
         bool blind = pier__op_blind(op);
         int64_t n = blind ? attempt(w) : run(w);
-        if (blind && op->code == PIER_OP_CONNECT && (n == -EINPROGRESS || n == -EINTR)) {
-            op->connecting = true;
-            n = run(w);
-        }
+        if (blind && pier__op_connects(op, n)) n = run(w);
         if (n == -EAGAIN && at_end(op) && (n = attempt(w)) == -EAGAIN) n = tell_end(op);
         if (n != -EAGAIN) return pier__op_settle(op, n);
         if (nap(w, naps) < 0) return deliver(w);
