@@ -9,6 +9,7 @@
 #include "seams.h"
 #include "small_ring.h"
 #include "sock/socket.h"
+#include "wait/switch.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@
 /* Is it the ring that closes? */
 static bool by_ring(void)
 {
-    return strcmp(pier_backend_name(), "uring") == 0 &&
+    return strcmp(pier_backend_name(), "uring") == 0 && !pier__switch_shows_closing() &&
            pier__seam->close == pier__seam_system.close;
 }
 

@@ -378,6 +378,7 @@ static bool uring_reports(struct pier__loop *loop, struct pier__pending *p)
 static bool uring_closes(struct pier__loop *loop, int fd, struct pier__life *life, int64_t grave)
 {
     struct uring *uring = loop->state;
+    if (pier__switch_shows_closing()) return false;
     if (uring->grave_count == GRAVES || pier__seam->close != pier__seam_system.close) return false;
     struct io_uring_sqe *sqe = entry(loop, NOBODY);
     if (!sqe) return false;
