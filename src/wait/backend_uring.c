@@ -348,11 +348,10 @@ static bool is_lone_send(
 }
 
 /* Is a call now better than waiting? */
-static bool tries_first(
-    const struct pier__loop *loop, const struct pier__pending *p, const struct pier__watch *watch)
+static bool tries_first(const struct pier__loop *loop, const struct pier__pending *p,
+    const struct pier__watch *watch, bool whole)
 {
     const struct pier__op *op = p->op;
-    bool whole = can_hand_over(p);
     if (op->code == PIER_OP_CONNECT) return !op->connecting;
     if (pier__op_marked(op)) return pier__life_marked(p->life, PIER__READABLE);
     if (pier__op_sends(op)) return !pier__op_full(op) && (!whole || is_lone_send(loop, p, watch));
@@ -361,8 +360,9 @@ static bool tries_first(
 
 static void uring_start(struct pier__loop *loop, struct pier__pending *p, struct pier__watch *watch)
 {
-    if (tries_first(loop, p, watch) && attempt(p)) return;
-    if (can_hand_over(p))
+    bool whole = can_hand_over(p);
+    if (tries_first(loop, p, watch, whole) && attempt(p)) return;
+    if (whole)
         hand_over(loop, p);
     else
         poll_for(loop, p);

@@ -295,23 +295,21 @@ static int64_t await_poll(struct wait *w)
  * together here, as the kernel would for a thread.
  */
 
+/* An option of SOL_SOCKET that is an int; -1: it is no socket. */
+static int ask(const struct pier__op *op, int name)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+    return pier__seam->getsockopt(op->fd, SOL_SOCKET, name, &value, &len) < 0 ? -1 : value;
+}
+
 static bool is_stream(const struct pier__op *op)
 {
-    int type = 0;
-    socklen_t len = sizeof type;
-    if (op->life) return op->stream;
-    return pier__seam->getsockopt(op->fd, SOL_SOCKET, SO_TYPE, &type, &len) >= 0 &&
-           type == SOCK_STREAM;
+    return op->life ? op->stream : ask(op, SO_TYPE) == SOCK_STREAM;
 }
 
 /* What comes with control data is not glued to anything, and peeking tells of one piece alone. */
-static bool is_unix(const struct pier__op *op)
-{
-    int family = AF_UNSPEC;
-    socklen_t len = sizeof family;
-    return pier__seam->getsockopt(op->fd, SOL_SOCKET, SO_DOMAIN, &family, &len) >= 0 &&
-           family == AF_UNIX;
-}
+static bool is_unix(const struct pier__op *op) { return ask(op, SO_DOMAIN) == AF_UNIX; }
 
 /* Wait for more. False: there shall be no more, or an error has come, which is the next call's. */
 static bool await_more(struct wait *w)
