@@ -438,9 +438,16 @@ class Failures(Bench):
         self.assertEqual(result["given_up"], 0)
         self.assertGreater(max(answered), 1)
 
+    def place_of_nobody_else(self, kind):
+        """An address whose port is given to no other program when its server is gone: elsewhere it is in use."""
+        s = socket.socket(socket.AF_INET, kind)
+        self.addCleanup(s.close)
+        s.bind(("127.0.0.1", 0))
+        return "127.0.0.2:%d" % s.getsockname()[1]
+
     def test_a_killed_server_ends_the_bench(self):
-        for options in ([], ["-u"]):
-            server, address = self.echo(*options)
+        for options, kind in ([], socket.SOCK_STREAM), (["-u"], socket.SOCK_DGRAM):
+            server, address = self.echo(*options, address=self.place_of_nobody_else(kind))
             bench, master = self.terminal("udp" if options else "echo", "-d", "1000", "-w", "0.5",
                                           "-c", "3", address)
             self.see(master, b"/s, 0 errors")
