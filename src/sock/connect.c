@@ -77,7 +77,7 @@ int pier__listen(int s, int backlog)
         err = atomic_load(&entry->failed_bind);
     else
         err = pier__seam->listen(s, backlog < 0 ? 0 : backlog);
-    if (err == 0 && entry) atomic_store(&entry->listening, true);
+    if (err == 0 && entry) atomic_store(&entry->life.listening, true);
     pier__leave(&use);
     return err;
 }
@@ -111,10 +111,10 @@ bool pier__accept_is_transient(int64_t code)
 /* May accept wait on this descriptor? On what is no listener it must fail at once instead. */
 bool pier__is_listening(struct pier__entry *entry, int fd)
 {
-    if (entry && atomic_load(&entry->listening)) return true;
+    if (entry && atomic_load(&entry->life.listening)) return true;
     int listening = 0;
     if (pier__ask_int(fd, SO_ACCEPTCONN, &listening) < 0) return false;
-    if (entry && listening) atomic_store(&entry->listening, true);
+    if (entry && listening) atomic_store(&entry->life.listening, true);
     return listening;
 }
 

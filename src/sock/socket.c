@@ -115,7 +115,7 @@ int pier__adopt(int fd)
     if (err < 0) return err;
     struct pier__entry *entry = pier__entry_open(fd, family, type, protocol);
     if (!entry) return -ENOMEM;
-    atomic_store(&entry->listening, listening != 0);
+    atomic_store(&entry->life.listening, listening != 0);
     return fd;
 }
 
@@ -182,7 +182,7 @@ static int duplicate(struct pier__use *use)
     pier__entry_share(from);
     atomic_store(&entry->timeout, atomic_load(&from->timeout));
     atomic_store(&entry->deadline, atomic_load(&from->deadline));
-    entry->listening = from->listening;
+    entry->life.listening = from->life.listening;
     entry->bound = from->bound;
     int64_t limits = pier__special(from) & (PIER__HAS_TIMEOUT | PIER__HAS_DEADLINE);
     pier__mark_special(entry, PIER__HAS_TIMEOUT | PIER__HAS_DEADLINE, false);

@@ -124,7 +124,7 @@ struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol)
     SET(entry->life.guess.marked, 0);
     SET(entry->life.mode, PIER__MODE_UNKNOWN);
     SET(entry->life.shared, false);
-    SET(entry->listening, false);
+    SET(entry->life.listening, false);
     SET(entry->bound, false);
     SET(entry->failed_bind, 0);
     SET(entry->failed_connect, 0);

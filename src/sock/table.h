@@ -53,7 +53,6 @@ struct pier__entry {
     uint16_t family, type;
     int protocol;
     _Atomic uint16_t stoppers;               /* pier_stop() calls that look at serving now */
-    _Atomic bool listening;                  /* it is a listener: accept may wait for it */
     _Atomic bool bound;                      /* it was given a local address by hand */
     uint8_t peer_length;                     /* 0: unknown */
     _Atomic uint8_t gso;                     /* enum pier__gso */

@@ -124,7 +124,7 @@ static bool tries_first(const struct pier__op *op)
 {
     if (op->code == PIER_OP_ACCEPT) return false; /* it might block: there is no flag for it */
     if (pier__op_sends(op)) return !pier__op_full(op);
-    return !pier__op_receives(op) || pier__op_unlimited(op);
+    return !pier__op_receives(op) || pier__op_unlimited(op) || pier__op_fails(op);
 }
 
 /* What a try's result means: wait and try again (true), or it is the op's end. */

@@ -115,7 +115,7 @@ static int arm(
     if (err < 0) return err;
     watch->birth = birth;
     watch->bare = watch->ended = false;
-    watch->ready = 0; /* what it is now is told at once */
+    watch->ready = WRITABLE; /* until a send finds no room; what it is now is told at once */
     return 0;
 }
 
@@ -145,7 +145,9 @@ static void learn(const struct pier__pending *p, struct pier__watch *watch, int6
     bool short_read = pier__op_marked(op) && n > 0 && (size_t)n < op->with.in.len &&
                       pier__seam->recv == pier__seam_system.recv; /* a plug may cut it short */
     if (n == -EAGAIN) {
-        watch->ready &= (uint8_t)~direction(p);
+        /* That there is little room does not mean that a send would find none. */
+        bool tells = direction(p) == READABLE || op->code != PIER_OP_POLL;
+        if (tells) watch->ready &= (uint8_t)~direction(p);
         watch->ended = false;
     } else if (short_read && !(op->flags & MSG_PEEK) && !watch->ended) {
         watch->ready &= (uint8_t)~READABLE;
@@ -180,6 +182,7 @@ static bool tries_first(const struct pier__pending *p, const struct pier__watch 
     bool known = watch->birth && watch->birth == birth_of(p);
     if (op->code == PIER_OP_CONNECT) return !op->connecting;
     if (pier__op_sends(op)) return !known || watch->ready & WRITABLE;
+    if (pier__op_fails(op)) return true;
     if (known) return watch->ready & READABLE || watch->ended;
     if (pier__op_marked(op)) return pier__life_marked(op->life, PIER__READABLE);
     return op->code != PIER_OP_ACCEPT || op->life;
@@ -190,7 +193,10 @@ static PIER_FLAT void epoll_start(
 {
     int64_t n;
     bool poll = p->op->code == PIER_OP_POLL;
-    if (p->op->code == PIER_OP_CONNECT) watch->ready = watch->ended = 0;
+    if (p->op->code == PIER_OP_CONNECT) {
+        watch->ready = WRITABLE;
+        watch->ended = false;
+    }
     bool tried = !poll && tries_first(p, watch);
     if (tried && attempt(p, watch, &n)) {
         pier__pending_done(p, n);

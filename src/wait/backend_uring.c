@@ -353,6 +353,7 @@ static bool tries_first(const struct pier__loop *loop, const struct pier__pendin
 {
     const struct pier__op *op = p->op;
     if (op->code == PIER_OP_CONNECT) return !op->connecting;
+    if (pier__op_fails(op)) return true;
     if (pier__op_marked(op)) return pier__life_marked(p->life, PIER__READABLE);
     if (pier__op_sends(op)) return !pier__op_full(op) && (!whole || is_lone_send(loop, p, watch));
     return !whole && pier__op_receives(op) && !p->life; /* it may be no socket */

@@ -86,6 +86,7 @@ struct pier__life {
     uint8_t wakes;                /* bits of enum pier__wakes */
     _Atomic int8_t mode;          /* enum pier__mode: what O_NONBLOCK is known to be */
     _Atomic bool shared;          /* the description may have other owners: duplicates, forks */
+    _Atomic bool listening;       /* accept may wait for it, and a receive fails */
     _Atomic uint8_t mark;         /* enum pier__mark */
     _Atomic bool full;            /* the full mark: the last send found too little room */
     struct pier__guess guess;

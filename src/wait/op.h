@@ -111,6 +111,15 @@ static inline bool pier__op_marked(const struct pier__op *op)
     return op->life && op->stream && op->code <= PIER_OP_RECVFROM;
 }
 
+/*
+ * A receive on a listener fails, and there is no waiting for that: readiness tells of connections.
+ */
+static inline bool pier__op_fails(const struct pier__op *op)
+{
+    return pier__op_receives(op) && op->life &&
+           atomic_load_explicit(&op->life->listening, memory_order_relaxed);
+}
+
 /* The full mark: was there too little room for the last send? Then the next, too, will have to wait. */
 static inline bool pier__op_full(const struct pier__op *op)
 {
