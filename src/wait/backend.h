@@ -19,6 +19,14 @@ struct pier__message {
     struct iovec iov;
 };
 
+/* What a ring does for an operation. */
+enum pier__ring_does {
+    PIER__RING_ALL,     /* it was handed over whole */
+    PIER__RING_POLLS,   /* the kernel only tells when to try */
+    PIER__RING_WATCHES, /* it goes on telling, see poll_on() */
+    PIER__RING_ENDS,    /* it shall not any more; what it told is in `result` */
+};
+
 /* What a ring that was full has not been told of an operation. */
 enum pier__owed { PIER__OWES_NOTHING, PIER__OWES_START, PIER__OWES_CANCEL };
 
@@ -38,7 +46,7 @@ struct pier__pending {
     short events;  /* what its descriptor must become ready for */
     bool done;     /* it has ended, with the result */
     bool canceled; /* it shall not begin anew */
-    bool polling;  /* io_uring: the kernel only tells when to try */
+    uint8_t does;  /* io_uring: an enum pier__ring_does */
     uint8_t owed;  /* io_uring: what the kernel could not be told yet, an enum pier__owed */
 
     /* Not NULL: it is no task's wait; its results are told here, the last one without more. */

@@ -2,10 +2,11 @@
 /*
  * Finishing operations by io_uring(7).
  *
- * Most are handed over whole; the ring waits for what is O_NONBLOCK, too. A send that it could not
- * take together with others is tried first. Of what is no operation of its own, and where the seam
- * has a plug that must see the call, the kernel only tells when to try: then it is polling. One
- * that was handed over belongs to the kernel until its result has come, cancelled or not.
+ * Most are handed over whole; the ring waits for what is O_NONBLOCK, too, but not for room: a send
+ * is tried by it and no more, and one that it could not take together with others is tried first.
+ * Of what finds no room, of what is no operation of its own, and where the seam has a plug that must
+ * see the call, the kernel only tells when to try. What was handed over belongs to the kernel until
+ * its result has come, cancelled or not.
  */
 #include "base/seam.h"
 #include "base/time.h"
@@ -228,15 +229,38 @@ static bool is_plain(enum pier__opcode code)
 /* May it be handed over whole? The ring waits for what is O_NONBLOCK, too. */
 static bool can_hand_over(const struct pier__pending *p) { return is_plain(p->op->code); }
 
+static void poll_by(struct pier__loop *loop, struct pier__pending *p, enum pier__ring_does how)
+{
+    struct io_uring_sqe *sqe = entry(loop, data_of(p));
+    p->does = (uint8_t)how;
+    p->owed = sqe ? PIER__OWES_NOTHING : PIER__OWES_START;
+    if (!sqe) return;
+    bool once = how == PIER__RING_POLLS;
+    PREPARE(sqe, data_of(p),
+        (once ? io_uring_prep_poll_add : io_uring_prep_poll_multishot)(
+            sqe, p->fd, (unsigned short)p->events));
+    pier__retire_lend(loop, sqe);
+}
+
 /* Have the kernel tell when it is ready. */
 static void poll_for(struct pier__loop *loop, struct pier__pending *p)
 {
-    struct io_uring_sqe *sqe = entry(loop, data_of(p));
-    p->polling = true;
-    p->owed = sqe ? PIER__OWES_NOTHING : PIER__OWES_START;
-    if (!sqe) return;
-    PREPARE(sqe, data_of(p), io_uring_prep_poll_add(sqe, p->fd, (unsigned short)p->events));
-    pier__retire_lend(loop, sqe);
+    poll_by(loop, p, PIER__RING_POLLS);
+}
+
+/*
+ * The ring tells unasked that the peer has ended its side (POLLRDHUP), again and again, which says
+ * nothing of who waits for room. So it is asked to go on after telling that.
+ */
+static void poll_on(struct pier__loop *loop, struct pier__pending *p)
+{
+    poll_by(loop, p, PIER__RING_WATCHES);
+}
+
+/* What poll(2) would have told of it. */
+static int asked_for(const struct pier__pending *p, int told)
+{
+    return told & ((unsigned short)p->events | POLLERR | POLLHUP | POLLNVAL);
 }
 
 /* A message of one buffer, for what has an address. */
@@ -267,6 +291,12 @@ static bool polls_first(const struct pier__op *op)
     return !fresh || atomic_load_explicit(&life->mode, memory_order_relaxed) != PIER__MODE_BLOCKING;
 }
 
+/*
+ * Of a send: the ring shall not wait for room. After a while of being told of a peer's end, see
+ * poll_on(), it would have a thread of the kernel wait, one for each such send.
+ */
+#define TRY MSG_DONTWAIT
+
 static void prepare(struct io_uring_sqe *sqe, struct pier__pending *p)
 {
     struct pier__op *op = p->op;
@@ -282,14 +312,14 @@ static void prepare(struct io_uring_sqe *sqe, struct pier__pending *p)
     case PIER_OP_RECVMSG: io_uring_prep_recvmsg(sqe, op->fd, op->with.msg_in, flags); break;
     case PIER_OP_SEND:
         io_uring_prep_send(
-            sqe, op->fd, op->with.out.buf, op->with.out.len, op->flags | MSG_NOSIGNAL);
+            sqe, op->fd, op->with.out.buf, op->with.out.len, op->flags | TRY | MSG_NOSIGNAL);
         break;
     case PIER_OP_SENDTO:
-        io_uring_prep_sendmsg(
-            sqe, op->fd, message(p, op->with.out.addr, op->with.out.addrlen), flags | MSG_NOSIGNAL);
+        io_uring_prep_sendmsg(sqe, op->fd, message(p, op->with.out.addr, op->with.out.addrlen),
+            flags | TRY | MSG_NOSIGNAL);
         break;
     case PIER_OP_SENDMSG:
-        io_uring_prep_sendmsg(sqe, op->fd, op->with.msg_out, flags | MSG_NOSIGNAL);
+        io_uring_prep_sendmsg(sqe, op->fd, op->with.msg_out, flags | TRY | MSG_NOSIGNAL);
         break;
     default:
         (op->many ? io_uring_prep_multishot_accept : io_uring_prep_accept)(
@@ -363,7 +393,8 @@ static void uring_start(struct pier__loop *loop, struct pier__pending *p, struct
 {
     bool whole = can_hand_over(p);
     if (tries_first(loop, p, watch, whole) && attempt(p)) return;
-    if (whole)
+    bool waits = pier__op_sends(p->op) && pier__op_full(p->op);
+    if (whole && !waits)
         hand_over(loop, p);
     else
         poll_for(loop, p);
@@ -390,27 +421,31 @@ static bool uring_closes(struct pier__loop *loop, int fd, struct pier__life *lif
     return true;
 }
 
-static void uring_cancel(struct pier__loop *loop, struct pier__pending *p)
+static void call_back(struct pier__loop *loop, struct pier__pending *p)
 {
-    p->canceled = true;
-    if (p->owed == PIER__OWES_START) { /* the kernel knows nothing of it */
-        pier__pending_done(p, -ECANCELED);
-        return;
-    }
     struct io_uring_sqe *sqe = entry(loop, NOBODY);
     p->owed = sqe ? PIER__OWES_NOTHING : PIER__OWES_CANCEL;
     if (sqe) PREPARE(sqe, NOBODY, io_uring_prep_cancel64(sqe, data_of(p), 0));
+}
+
+static void uring_cancel(struct pier__loop *loop, struct pier__pending *p)
+{
+    p->canceled = true;
+    if (p->owed == PIER__OWES_START) /* the kernel knows nothing of it */
+        pier__pending_done(p, -ECANCELED);
+    else
+        call_back(loop, p);
 }
 
 static void pay_pending(struct pier__loop *loop, struct pier__pending *p)
 {
     if (p->done || p->owed == PIER__OWES_NOTHING) return;
     if (p->owed == PIER__OWES_CANCEL)
-        uring_cancel(loop, p);
-    else if (p->polling)
-        poll_for(loop, p);
-    else
+        call_back(loop, p);
+    else if (p->does == PIER__RING_ALL)
         hand_over(loop, p);
+    else
+        poll_by(loop, p, p->does);
 }
 
 /*
@@ -445,24 +480,42 @@ static void again(struct pier__loop *loop, struct pier__pending *p)
         poll_for(loop, p);
 }
 
-/* The kernel says that it is ready, or why it will not be. */
+/* The kernel says that it is ready, or why it will not be, and no more. */
 static void polled(struct pier__loop *loop, struct pier__pending *p, int result)
 {
-    if (result < 0 || p->op->code == PIER_OP_POLL)
-        pier__pending_done(p, result);
+    int told = result < 0 ? result : asked_for(p, result);
+    if (told < 0 || (told > 0 && p->op->code == PIER_OP_POLL))
+        pier__pending_done(p, told);
     else if (p->canceled) /* nothing has moved */
         pier__pending_done(p, -ECANCELED);
+    else if (told == 0)
+        poll_on(loop, p);
     else if (!attempt(p))
         again(loop, p);
+}
+
+/* One that goes on telling is ended by what it was to tell. */
+static void watched(struct pier__loop *loop, struct pier__pending *p, int result, bool more)
+{
+    bool ends = p->does == PIER__RING_ENDS;
+    if (!more)
+        polled(loop, p, ends ? (int)p->result : result);
+    else if (!ends && asked_for(p, result)) {
+        p->result = result;
+        p->does = PIER__RING_ENDS;
+        call_back(loop, p);
+    }
 }
 
 static void ended(struct pier__loop *loop, struct pier__pending *p, int result, uint32_t flags)
 {
     struct pier__op *op = p->op;
-    if (result == -EAGAIN) { /* it is O_NONBLOCK, and the kernel goes by that after all */
-        again(loop, p);
+    if (result == -EAGAIN && !p->canceled) {
+        learn(p, result, /* more= */ false);
+        poll_for(loop, p);
         return;
     }
+    if (result == -EAGAIN) result = -ECANCELED;
     if (!p->canceled && (result == -EINTR || pier__op_connects(op, result))) {
         hand_over(loop, p);
         return;
@@ -485,12 +538,15 @@ static void take(struct pier__loop *loop, const struct io_uring_cqe *cqe)
     struct pier__pending *p = io_uring_cqe_get_data(cqe);
     if (!(cqe->flags & IORING_CQE_F_MORE)) pier__retire_end(loop, cqe->user_data, cqe->res);
     int result = pier__seam->ring_result(cqe->res);
+    bool more = cqe->flags & IORING_CQE_F_MORE;
     if (p->report)
-        p->report(p, result, cqe->flags & IORING_CQE_F_MORE);
-    else if (p->polling)
+        p->report(p, result, more);
+    else if (p->does == PIER__RING_ALL)
+        ended(loop, p, result, cqe->flags);
+    else if (p->does == PIER__RING_POLLS)
         polled(loop, p, result);
     else
-        ended(loop, p, result, cqe->flags);
+        watched(loop, p, result, more);
 }
 
 /*

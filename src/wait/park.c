@@ -82,8 +82,9 @@ static void prepare(
     p->fd = fd;
     p->lies = 0;
     p->events = events;
-    p->done = p->canceled = p->polling = false;
+    p->done = p->canceled = false;
     p->report = NULL;
+    p->does = PIER__RING_ALL;
     p->owed = PIER__OWES_NOTHING;
     p->message = NULL;
 }
