@@ -5,25 +5,13 @@
  */
 #include "wait/park.h"
 
-#include "base/iov.h"
 #include "base/seam.h"
+#include "wait/whole.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sockios.h>
-#include <string.h>
 
-/* A wait in progress. */
-struct wait {
-    struct pier__task *task;
-    struct pier__op *op;
-    pier_time limit; /* when to give up */
-    size_t moved;    /* of a MSG_WAITALL that is not complete */
-    int off;         /* why it shall end: a code of ours; 0: it need not */
-    bool taken;      /* that code comes from the task: to be taken by who delivers it */
-};
-
-static const char *doing(const struct pier__op *op)
+const char *pier__wait_doing(const struct pier__op *op)
 {
     static const char *const words[] = {
         [PIER_OP_RECV] = "recv",
@@ -46,7 +34,7 @@ static const char *doing(const struct pier__op *op)
 }
 
 /* Is there a reason not to wait any longer? */
-static int reason(struct wait *w)
+static int reason(struct pier__wait *w)
 {
     if (pier__op_closing(w->op)) return -ECANCELED;
     int code = w->op->shielded ? 0 : pier__task_called_off(w->task);
@@ -55,18 +43,17 @@ static int reason(struct wait *w)
     return w->limit != PIER_NEVER && pier__seam->now() >= w->limit ? -ETIME : 0;
 }
 
-/* Of what has moved the length is told first, and the code by the next wait. */
-static int64_t deliver(const struct wait *w)
+int64_t pier__wait_deliver(const struct pier__wait *w)
 {
     if (w->moved > 0) return 0;
     return w->taken ? pier__task_take_off(w->task, w->off) : w->off;
 }
 
-static void park(struct wait *w, pier_time until)
+static void park(struct pier__wait *w, pier_time until)
 {
     w->task->shielded = w->off < 0 || w->op->shielded;
     w->task->local = w->op->local;
-    pier__task_park(w->task, doing(w->op), until);
+    pier__task_park(w->task, pier__wait_doing(w->op), until);
     w->task->shielded = w->task->local = false;
 }
 
@@ -90,7 +77,7 @@ static void prepare(
 }
 
 /* Begin an operation on one descriptor: it is in the watch of that until it is done. */
-static void start(struct wait *w, struct pier__pending *p)
+static void start(struct pier__wait *w, struct pier__pending *p)
 {
     struct pier__loop *loop = w->task->loop;
     p->task = w->task;
@@ -110,7 +97,7 @@ static void start(struct wait *w, struct pier__pending *p)
 }
 
 /* Let those go on that have not ended, until they have. */
-static void finish(struct wait *w, struct pier__pending *parts, size_t count, size_t enough)
+static void finish(struct pier__wait *w, struct pier__pending *parts, size_t count, size_t enough)
 {
     struct pier__loop *loop = w->task->loop;
     for (;;) {
@@ -137,11 +124,7 @@ static void finish(struct wait *w, struct pier__pending *parts, size_t count, si
     }
 }
 
-/*
- * Readiness tells nothing here, or has lied: wait a little. Meanwhile the operation is in no
- * backend's hands, so closing must wake the task itself. 0, or why there is no more waiting.
- */
-static int nap(struct wait *w, unsigned before)
+int pier__wait_nap(struct pier__wait *w, unsigned before)
 {
     pier_time until = pier__point(pier__seam->now(), pier__op_nap(before));
     struct pier__waiter waiter = {.waker = &w->task->waker};
@@ -154,8 +137,7 @@ static int nap(struct wait *w, unsigned before)
     return w->off;
 }
 
-/* One attempt of what poll cannot tell: its result, or -EAGAIN. */
-static int64_t attempt(struct wait *w)
+int64_t pier__wait_attempt(struct pier__wait *w)
 {
     int64_t n;
     do {
@@ -165,7 +147,7 @@ static int64_t attempt(struct wait *w)
 }
 
 /* Run the operation to its end by the backend. -EAGAIN: try again after a nap. */
-static int64_t run(struct wait *w)
+static int64_t run(struct pier__wait *w)
 {
     struct pier__message message;
     struct pier__pending p;
@@ -183,8 +165,8 @@ static int64_t run(struct wait *w)
      * that makes a little room all the time would never be late.
      */
     bool looks = w->off == -ETIME && w->op->timeout != PIER_NEVER && !pier__op_sends(w->op);
-    int64_t n = looks ? attempt(w) : -EAGAIN;
-    return n == -EAGAIN || n == -EINPROGRESS ? deliver(w) : n;
+    int64_t n = looks ? pier__wait_attempt(w) : -EAGAIN;
+    return n == -EAGAIN || n == -EINPROGRESS ? pier__wait_deliver(w) : n;
 }
 
 /*
@@ -210,16 +192,16 @@ static int64_t tell_end(struct pier__op *op)
     return 0;
 }
 
-static int64_t await_call(struct wait *w)
+int64_t pier__wait_call(struct pier__wait *w)
 {
     struct pier__op *op = w->op;
     for (unsigned naps = 0;; naps++) {
         bool blind = pier__op_blind(op);
-        int64_t n = blind ? attempt(w) : run(w);
+        int64_t n = blind ? pier__wait_attempt(w) : run(w);
         if (blind && pier__op_connects(op, n)) n = run(w);
-        if (n == -EAGAIN && at_end(op) && (n = attempt(w)) == -EAGAIN) n = tell_end(op);
+        if (n == -EAGAIN && at_end(op) && (n = pier__wait_attempt(w)) == -EAGAIN) n = tell_end(op);
         if (n != -EAGAIN) return pier__op_settle(op, n);
-        if (nap(w, naps) < 0) return deliver(w);
+        if (pier__wait_nap(w, naps) < 0) return pier__wait_deliver(w);
     }
 }
 
@@ -238,7 +220,7 @@ static int64_t collect(const struct pier__op *op, const struct pier__pending *pa
     return ready;
 }
 
-static int64_t poll_parts(struct wait *w, struct pier__pending *parts)
+static int64_t poll_parts(struct pier__wait *w, struct pier__pending *parts)
 {
     struct pier__op *op = w->op;
     size_t count = op->with.poll.count, idle = 0;
@@ -269,8 +251,7 @@ static int64_t poll_parts(struct wait *w, struct pier__pending *parts)
 
 #define FEW 4 /* parts that find room on the stack */
 
-/* Wait for any of several descriptors, or to be woken. */
-static int64_t await_poll(struct wait *w)
+int64_t pier__wait_poll(struct pier__wait *w)
 {
     struct pier__op *op = w->op;
     struct pier__pending few[FEW], *parts = few;
@@ -285,170 +266,12 @@ static int64_t await_poll(struct wait *w)
     if (op->life && pier__life_closing(op->life)) return -ECANCELED;
     bool woken = w->task->waker.woken;
     w->task->waker.woken = false;
-    return ready > 0 || woken || w->off == 0 ? ready : deliver(w);
-}
-
-/*
- * MSG_WAITALL. Under a limit it means nothing, in a thread neither: the socket is O_NONBLOCK. Else
- * the kernel sees to it for who blocks, but not so its ring, which glues records of a seqpacket
- * socket together, fills up what it has peeked at with the same bytes again, stops early where
- * there is room for control data, and swallows an error that comes after some bytes. So it is put
- * together here, as the kernel would for a thread.
- */
-
-/* An option of SOL_SOCKET that is an int; -1: it is no socket. */
-static int ask(const struct pier__op *op, int name)
-{
-    int value = -1;
-    socklen_t len = sizeof value;
-    return pier__seam->getsockopt(op->fd, SOL_SOCKET, name, &value, &len) < 0 ? -1 : value;
-}
-
-static bool is_stream(const struct pier__op *op)
-{
-    return op->life ? op->stream : ask(op, SO_TYPE) == SOCK_STREAM;
-}
-
-/* What comes with control data is not glued to anything, and peeking tells of one piece alone. */
-static bool is_unix(const struct pier__op *op) { return ask(op, SO_DOMAIN) == AF_UNIX; }
-
-/* Wait for more. False: there shall be no more, or an error has come, which is the next call's. */
-static bool await_more(struct wait *w)
-{
-    const struct pier__op *op = w->op;
-    struct pollfd fds[2] = {{.fd = op->fd, .events = POLLIN}};
-    struct pier__op poll = {.code = PIER_OP_POLL,
-        .fd = op->fd,
-        .shielded = op->shielded,
-        .life = op->life,
-        .heir = op->heir,
-        .timeout = PIER_NEVER,
-        .deadline = PIER_NEVER,
-        .with.poll = {.fds = fds, .count = 1, .doing = doing(op)}};
-    struct wait waits = {.task = w->task, .op = &poll, .limit = PIER_NEVER, .moved = w->moved};
-    while (waits.off == 0) {
-        int64_t n = await_poll(&waits);
-        if (n != 0) return n > 0 && !(fds[0].revents & (POLLERR | POLLNVAL));
-    }
-    return false;
-}
-
-/* Nothing goes across the place of an urgent byte. */
-static bool is_at_mark(const struct pier__op *op)
-{
-    int at_mark = 0;
-    return pier__seam->ioctl(op->fd, SIOCATMARK, &at_mark) >= 0 && at_mark;
-}
-
-/* The piece after one that has come: its length, or 0 when there is none. */
-static int64_t next_piece(struct wait *w)
-{
-    int64_t n;
-    do {
-        pier__task_spend(w->task);
-        if (is_at_mark(w->op) || !await_more(w) || is_at_mark(w->op)) return 0;
-        n = attempt(w);
-    } while (n == -EAGAIN);
-    return n > 0 ? n : 0;
-}
-
-static int64_t recv_all(struct wait *w)
-{
-    struct pier__op *op = w->op;
-    int64_t n = await_call(w);
-    while (n > 0) {
-        w->moved += (size_t)n;
-        op->with.in.buf = (char *)op->with.in.buf + n;
-        op->with.in.len -= (size_t)n;
-        if (op->with.in.len == 0 || w->off < 0) break;
-        n = next_piece(w);
-    }
-    return w->moved > 0 ? (int64_t)w->moved : n;
-}
-
-/* Likewise into several buffers, of which iov is a copy. */
-static int64_t recvmsg_all(struct wait *w, struct msghdr *whole, struct iovec *iov, size_t left)
-{
-    const struct msghdr room = *whole;
-    struct msghdr part = room;
-    size_t count = room.msg_iovlen;
-    part.msg_iov = iov;
-    w->op->with.msg_in = &part;
-    int64_t n = await_call(w);
-    while (n >= 0) {
-        whole->msg_namelen = part.msg_namelen;
-        whole->msg_controllen = part.msg_controllen;
-        whole->msg_flags = part.msg_flags;
-        w->moved += (size_t)n;
-        left -= (size_t)n;
-        bool apart = (part.msg_controllen > 0 || part.msg_flags & MSG_CTRUNC) && is_unix(w->op);
-        if (n == 0 || left == 0 || apart || w->off < 0) break;
-        size_t done = pier__iov_skip(iov, count, (size_t)n);
-        iov += done;
-        count -= done;
-        part = room;
-        part.msg_iov = iov;
-        part.msg_iovlen = count;
-        n = next_piece(w);
-        if (n == 0) break; /* what was told of those before holds */
-    }
-    return w->moved > 0 ? (int64_t)w->moved : n;
-}
-
-static int64_t await_message(struct wait *w, struct msghdr *msg, size_t len)
-{
-    struct iovec few[8], *iov = few;
-    size_t bytes = msg->msg_iovlen * sizeof *iov;
-    if (bytes > sizeof few) iov = pier__seam->allocate(NULL, bytes);
-    if (!iov) return -ENOMEM;
-    memcpy(iov, msg->msg_iov, bytes);
-    int64_t n = recvmsg_all(w, msg, iov, len);
-    w->op->with.msg_in = msg;
-    if (iov != few) pier__seam->release(iov);
-    return n;
-}
-
-/* No more will come, or not before an urgent byte is taken. */
-static bool has_ended(const struct pier__op *op)
-{
-    struct pollfd fd = {.fd = op->fd, .events = POLLRDHUP | POLLPRI};
-    return pier__seam->poll(&fd, 1, /* deadline= */ 0) > 0;
-}
-
-/* Look until there is enough. Readiness does not tell when that is. */
-static int64_t peek_all(struct wait *w, size_t len)
-{
-    struct pier__op *op = w->op;
-    struct msghdr *msg = op->code == PIER_OP_RECVMSG ? op->with.msg_in : NULL;
-    const struct msghdr room = msg ? *msg : (struct msghdr){0};
-    for (unsigned naps = 0;; naps++) {
-        bool last = has_ended(op);
-        if (msg) *msg = room;
-        int64_t n = await_call(w);
-        if (n <= 0 || (size_t)n >= len || last || w->off < 0) return n;
-        if (nap(w, naps) < 0) return deliver(w);
-    }
-}
-
-static __attribute__((noinline)) int64_t await_all(struct wait *w)
-{
-    struct pier__op *op = w->op;
-    struct msghdr *msg = op->code == PIER_OP_RECVMSG ? op->with.msg_in : NULL;
-    bool peeks = op->flags & MSG_PEEK;
-    bool waits = pier__op_unlimited(op) && op->code <= PIER_OP_RECVMSG && is_stream(op) &&
-                 !(op->flags & (MSG_OOB | MSG_ERRQUEUE)) && !(peeks && is_unix(op));
-    op->flags &= ~MSG_WAITALL;
-    int64_t len = 0;
-    if (waits)
-        len = msg ? pier__iov_length(msg->msg_iov, msg->msg_iovlen) : (int64_t)op->with.in.len;
-    if (len == 0) return await_call(w);
-    if (peeks) return peek_all(w, (size_t)len);
-    return msg ? await_message(w, msg, (size_t)len) : recv_all(w);
+    return ready > 0 || woken || w->off == 0 ? ready : pier__wait_deliver(w);
 }
 
 PIER_FLAT int64_t pier__task_await(struct pier__task *task, struct pier__op *op)
 {
-    struct wait w = {.task = task, .op = op, .limit = op->deadline};
+    struct pier__wait w = {.task = task, .op = op, .limit = op->deadline};
     if (!op->shielded) {
         int code = pier__task_called_off(task);
         if (PIER_UNLIKELY(code < 0)) return pier__task_take_off(task, code);
@@ -456,6 +279,6 @@ PIER_FLAT int64_t pier__task_await(struct pier__task *task, struct pier__op *op)
     if (op->timeout != PIER_NEVER)
         w.limit = pier__earlier(w.limit, pier__point(pier__seam->now(), op->timeout));
     pier__task_spend(task);
-    if (PIER_UNLIKELY(pier__op_receives(op) && op->flags & MSG_WAITALL)) return await_all(&w);
-    return op->code == PIER_OP_POLL ? await_poll(&w) : await_call(&w);
+    if (PIER_UNLIKELY(pier__op_receives(op) && op->flags & MSG_WAITALL)) return pier__wait_all(&w);
+    return op->code == PIER_OP_POLL ? pier__wait_poll(&w) : pier__wait_call(&w);
 }

@@ -35,4 +35,35 @@ static inline void pier__task_park(struct pier__task *task, const char *doing, p
     task->doing = NULL;
 }
 
+/* A task's wait in progress. */
+struct pier__wait {
+    struct pier__task *task;
+    struct pier__op *op;
+    pier_time limit; /* when to give up */
+    size_t moved;    /* of a MSG_WAITALL that is not complete */
+    int off;         /* why it shall end: a code of ours; 0: it need not */
+    bool taken;      /* that code comes from the task: to be taken by who delivers it */
+};
+
+/* Run its operation until something has moved, or it has ended. */
+int64_t pier__wait_call(struct pier__wait *w);
+
+/* Wait for any of several descriptors, or to be woken: a PIER_OP_POLL. */
+int64_t pier__wait_poll(struct pier__wait *w);
+
+/* One attempt of the call, without waiting: its result, or -EAGAIN. */
+int64_t pier__wait_attempt(struct pier__wait *w);
+
+/*
+ * Readiness tells nothing here, or has lied: wait a little. Meanwhile the operation is in no
+ * backend's hands, so closing must wake the task itself. 0, or why there is no more waiting.
+ */
+int pier__wait_nap(struct pier__wait *w, unsigned before);
+
+/* Of what has moved the length is told first, and the code by the next wait. */
+int64_t pier__wait_deliver(const struct pier__wait *w);
+
+/* What it is called, for people. */
+const char *pier__wait_doing(const struct pier__op *op);
+
 #endif
