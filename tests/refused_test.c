@@ -112,6 +112,28 @@ TEST(a_send_for_which_there_is_room_goes_though_there_is_little)
     scene_close(pair);
 }
 
+/* What has nothing to wait for is not refused either. */
+TEST(a_send_of_nothing_needs_no_room)
+{
+    const char *const streams[] = {"tcp", "unix stream"};
+    struct iovec iov = {0};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    for (int i = 0; i < 4; i++) {
+        int pair[2];
+        scene_pair(streams[i % 2], pair);
+        if (i >= 2) assert_int_equal(pier_settimeout(pair[0], 60), 0);
+        (void)scene_fill(pair[0]);
+        assert_int_equal(pier_wait_writable(pair[0], pier_after(soon)), -ETIME);
+        assert_int_equal(pier_setdeadline(pair[0], pier_after(soon)), 0);
+        assert_int_equal(pier_send(pair[0], "x", 1, 0), -ETIME);
+        assert_int_equal(pier_setdeadline(pair[0], PIER_NEVER), 0);
+        assert_int_equal(pier_send(pair[0], "", 0, 0), 0);
+        assert_int_equal(pier_sendmsg(pair[0], &msg, 0), 0);
+        assert_int_equal(pier_sendall(pair[0], "", 0, 0), 0);
+        scene_close(pair);
+    }
+}
+
 TEST(what_was_waited_for_before_it_was_connected_can_be_sent_on_afterwards)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {

@@ -267,11 +267,13 @@ PIER_API ssize_t pier_recv(int s, void *buf, size_t len, int flags);
 PIER_API ssize_t pier_recvfrom(int s, void *buf, size_t len, int flags, pier_addr *out_from);
 
 /**
- * Send up to `len` bytes, waiting until some can go. Returns how many went, which may be
- * fewer on a stream; a datagram goes whole or not at all (-EMSGSIZE). That bytes went does
- * not mean that they arrived. When the peer is gone: -EPIPE or -ECONNRESET, never SIGPIPE.
+ * Send up to `len` bytes, waiting until some can go. Returns how many went; a datagram goes
+ * whole or not at all (-EMSGSIZE). On a stream it may be fewer: what there is room for under
+ * a time-out or deadline, and without one, where it waits for room for all, if an error or a
+ * cancel has ended that. That bytes went does not mean that they arrived. When the peer is
+ * gone: -EPIPE or -ECONNRESET, never SIGPIPE.
  *
- * Cancel, time-out: no byte has moved. Threads: any. Source: send(2). Python: sock.send.
+ * Cancel, time-out: no byte has moved; if some have, how many, and the next call tells. Threads: any. Source: send(2). Python: sock.send.
  */
 PIER_API ssize_t pier_send(int s, const void *buf, size_t len, int flags);
 

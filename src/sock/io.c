@@ -283,6 +283,7 @@ static int64_t enter_send(int s, const void *buf, size_t len, int flags)
         struct pier__op op = {.code = PIER_OP_SEND,
             .fd = s,
             .flags = flags,
+            .whole = true,
             .with.out = {.buf = buf, .len = pier__at_most(len, PIER__MOST)}};
         pier__limit(&op, &use);
         n = pier__remembered(use.entry, pier__await(&op));
@@ -387,7 +388,7 @@ static int64_t send_to(
     const struct pier__use *use, const void *buf, size_t len, int flags, pier_addr *to)
 {
     struct pier__entry *entry = use->entry;
-    struct pier__op op = {.code = PIER_OP_SENDTO, .fd = use->fd, .flags = flags};
+    struct pier__op op = {.code = PIER_OP_SENDTO, .fd = use->fd, .flags = flags, .whole = true};
     pier__limit(&op, use);
     if (to->pending) {
         int64_t timeout;

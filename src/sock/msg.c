@@ -41,8 +41,11 @@ static int64_t send_part(
     struct msghdr part = *msg;
     part.msg_iov = msg->msg_iov ? msg->msg_iov + from : NULL;
     part.msg_iovlen = msg->msg_iovlen - from < PIER__IOVECS ? msg->msg_iovlen - from : PIER__IOVECS;
-    struct pier__op op = {
-        .code = PIER_OP_SENDMSG, .fd = use->fd, .flags = flags, .with.msg_out = &part};
+    struct pier__op op = {.code = PIER_OP_SENDMSG,
+        .fd = use->fd,
+        .flags = flags,
+        .whole = true,
+        .with.msg_out = &part};
     pier__limit(&op, use);
     /*
      * What has gone is not held back by what comes after, as in one call. Without a limit that

@@ -181,7 +181,7 @@ static bool tries_first(const struct pier__pending *p, const struct pier__watch 
     const struct pier__op *op = p->op;
     bool known = watch->birth && watch->birth == birth_of(p);
     if (op->code == PIER_OP_CONNECT) return !op->connecting;
-    if (pier__op_sends(op)) return !known || watch->ready & WRITABLE;
+    if (pier__op_sends(op)) return !known || watch->ready & WRITABLE || pier__op_empty(op);
     if (pier__op_fails(op)) return true;
     if (known) return watch->ready & READABLE || watch->ended;
     if (pier__op_marked(op)) return pier__life_marked(op->life, PIER__READABLE);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "wait/op.h"
 
+#include "base/iov.h"
 #include "base/seam.h"
 
 #include <errno.h>
@@ -103,6 +104,13 @@ int64_t pier__op_try_other(struct pier__op *op, int flags)
     case PIER_OP_POLL: return pier__seam->poll(op->with.poll.fds, op->with.poll.count, 0);
     }
     return -ENOSYS;
+}
+
+bool pier__op_empty(const struct pier__op *op)
+{
+    const struct msghdr *msg = op->with.msg_out;
+    if (op->code == PIER_OP_SENDMSG) return pier__iov_length(msg->msg_iov, msg->msg_iovlen) == 0;
+    return (op->code == PIER_OP_SEND || op->code == PIER_OP_SENDTO) && op->with.out.len == 0;
 }
 
 bool pier__op_shutdown_wakes(const struct pier__op *op)

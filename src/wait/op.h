@@ -39,6 +39,7 @@ struct pier__op {
     int flags;
     bool stream;             /* the readable mark means something */
     bool connecting;         /* a connect is under way: its next try asks what came of it */
+    bool whole;              /* of a send: without a limit it is over when all has gone */
     bool many;               /* of an accept that reports: one connection after the other */
     bool shielded;           /* neither a task's cancel nor a scope ends it */
     bool local;              /* a poll that only another task of the same loop can end, by waking */
@@ -120,10 +121,14 @@ static inline bool pier__op_fails(const struct pier__op *op)
            atomic_load_explicit(&op->life->listening, memory_order_relaxed);
 }
 
+/* Is there nothing to send? On a stream that needs no room, of which readiness tells. */
+bool pier__op_empty(const struct pier__op *op);
+
 /* The full mark: was there too little room for the last send? Then the next, too, will have to wait. */
 static inline bool pier__op_full(const struct pier__op *op)
 {
-    return op->life && atomic_load_explicit(&op->life->full, memory_order_relaxed);
+    return op->life && PIER_UNLIKELY(atomic_load_explicit(&op->life->full, memory_order_relaxed)) &&
+           !pier__op_empty(op);
 }
 
 /* Keep it: what the result of a send says. */
@@ -131,7 +136,7 @@ static inline void pier__op_learn_room(const struct pier__op *op, int64_t n)
 {
     bool counted = op->code == PIER_OP_SEND || op->code == PIER_OP_SENDTO;
     bool full = n == -EAGAIN || (counted && n >= 0 && (size_t)n < op->with.out.len);
-    if (op->life && full != pier__op_full(op))
+    if (op->life && full != atomic_load_explicit(&op->life->full, memory_order_relaxed))
         atomic_store_explicit(&op->life->full, full, memory_order_relaxed);
 }
 

@@ -269,6 +269,15 @@ int64_t pier__wait_poll(struct pier__wait *w)
     return ready > 0 || woken || w->off == 0 ? ready : pier__wait_deliver(w);
 }
 
+/* Was a send cut short, for which nothing but the want of room may have been a reason? */
+static bool may_go_on(const struct pier__wait *w, int64_t n)
+{
+    const struct pier__op *op = w->op;
+    if (!op->whole || n <= 0 || w->off < 0 || !pier__op_unlimited(op)) return false;
+    bool counted = op->code != PIER_OP_SENDMSG;
+    return !(counted && (size_t)n == op->with.out.len) && !(op->flags & MSG_ZEROCOPY);
+}
+
 PIER_FLAT int64_t pier__task_await(struct pier__task *task, struct pier__op *op)
 {
     struct pier__wait w = {.task = task, .op = op, .limit = op->deadline};
@@ -280,5 +289,7 @@ PIER_FLAT int64_t pier__task_await(struct pier__task *task, struct pier__op *op)
         w.limit = pier__earlier(w.limit, pier__point(pier__seam->now(), op->timeout));
     pier__task_spend(task);
     if (PIER_UNLIKELY(pier__op_receives(op) && op->flags & MSG_WAITALL)) return pier__wait_all(&w);
-    return op->code == PIER_OP_POLL ? pier__wait_poll(&w) : pier__wait_call(&w);
+    if (op->code == PIER_OP_POLL) return pier__wait_poll(&w);
+    int64_t n = pier__wait_call(&w);
+    return PIER_UNLIKELY(may_go_on(&w, n)) ? pier__wait_send_rest(&w, n) : n;
 }

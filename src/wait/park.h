@@ -40,7 +40,7 @@ struct pier__wait {
     struct pier__task *task;
     struct pier__op *op;
     pier_time limit; /* when to give up */
-    size_t moved;    /* of a MSG_WAITALL that is not complete */
+    size_t moved;    /* of what shall move as a whole */
     int off;         /* why it shall end: a code of ours; 0: it need not */
     bool taken;      /* that code comes from the task: to be taken by who delivers it */
 };

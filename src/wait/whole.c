@@ -36,7 +36,7 @@ static bool is_unix(const struct pier__op *op) { return ask(op, SO_DOMAIN) == AF
 static bool await_more(struct pier__wait *w)
 {
     const struct pier__op *op = w->op;
-    struct pollfd fds[2] = {{.fd = op->fd, .events = POLLIN}};
+    struct pollfd fds[2] = {{.fd = op->fd, .events = pier__op_events(op)}};
     struct pier__op poll = {.code = PIER_OP_POLL,
         .fd = op->fd,
         .shielded = op->shielded,
@@ -166,4 +166,73 @@ int64_t pier__wait_all(struct pier__wait *w)
     if (len == 0) return pier__wait_call(w);
     if (peeks) return peek_all(w, (size_t)len);
     return msg ? await_message(w, msg, (size_t)len) : recv_all(w);
+}
+
+/*
+ * A send of who blocks: the kernel returns to a thread when it has taken everything.
+ */
+
+/* The piece after one that has gone: its length, or 0 when there is none. */
+static int64_t send_piece(struct pier__wait *w)
+{
+    int64_t n;
+    do {
+        pier__task_spend(w->task);
+        if (!await_more(w)) return 0;
+        n = pier__wait_attempt(w);
+        pier__op_learn_room(w->op, n);
+    } while (n == -EAGAIN);
+    return n > 0 ? n : 0;
+}
+
+static void send_rest(struct pier__wait *w)
+{
+    struct pier__op *op = w->op;
+    for (int64_t n = (int64_t)w->moved; n > 0; n = send_piece(w), w->moved += (size_t)n) {
+        op->with.out.buf = (const char *)op->with.out.buf + n;
+        op->with.out.len -= (size_t)n;
+        if (op->with.out.len == 0) break;
+    }
+}
+
+/* Likewise from several buffers, of which iov is a copy. Control data went with the first byte. */
+static void sendmsg_rest(struct pier__wait *w, struct iovec *iov, size_t count, size_t len)
+{
+    struct msghdr part = {0};
+    w->op->with.msg_out = &part;
+    for (int64_t n = (int64_t)w->moved; n > 0; n = send_piece(w), w->moved += (size_t)n) {
+        if (w->moved == len) break;
+        size_t done = pier__iov_skip(iov, count, (size_t)n);
+        iov += done;
+        count -= done;
+        part.msg_iov = iov;
+        part.msg_iovlen = count;
+    }
+}
+
+static void send_message_rest(struct pier__wait *w)
+{
+    const struct msghdr *msg = w->op->with.msg_out;
+    int64_t len = pier__iov_length(msg->msg_iov, msg->msg_iovlen);
+    if (len <= (int64_t)w->moved) return;
+    struct iovec few[8], *iov = few;
+    size_t bytes = msg->msg_iovlen * sizeof *iov;
+    if (bytes > sizeof few) iov = pier__seam->allocate(NULL, bytes);
+    if (!iov) return; /* what has gone is told */
+    memcpy(iov, msg->msg_iov, bytes);
+    sendmsg_rest(w, iov, msg->msg_iovlen, (size_t)len);
+    w->op->with.msg_out = msg;
+    if (iov != few) pier__seam->release(iov);
+}
+
+int64_t pier__wait_send_rest(struct pier__wait *w, int64_t n)
+{
+    struct pier__op *op = w->op;
+    w->moved = (size_t)n;
+    op->flags &= ~MSG_FASTOPEN; /* it has connected */
+    if (op->code == PIER_OP_SENDMSG)
+        send_message_rest(w);
+    else
+        send_rest(w);
+    return (int64_t)w->moved;
 }
