@@ -393,8 +393,7 @@ static void uring_start(struct pier__loop *loop, struct pier__pending *p, struct
 {
     bool whole = can_hand_over(p);
     if (tries_first(loop, p, watch, whole) && attempt(p)) return;
-    bool waits = pier__op_sends(p->op) && pier__op_full(p->op);
-    if (whole && !waits)
+    if (whole)
         hand_over(loop, p);
     else
         poll_for(loop, p);
