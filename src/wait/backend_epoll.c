@@ -115,7 +115,7 @@ static int arm(
     if (err < 0) return err;
     watch->birth = birth;
     watch->bare = watch->ended = false;
-    watch->ready = WRITABLE; /* until a send finds no room; what it is now is told at once */
+    watch->ready = 0; /* what it is now is told at once */
     return 0;
 }
 
@@ -145,9 +145,7 @@ static void learn(const struct pier__pending *p, struct pier__watch *watch, int6
     bool short_read = pier__op_marked(op) && n > 0 && (size_t)n < op->with.in.len &&
                       pier__seam->recv == pier__seam_system.recv; /* a plug may cut it short */
     if (n == -EAGAIN) {
-        /* That there is little room does not mean that a send would find none. */
-        bool tells = direction(p) == READABLE || op->code != PIER_OP_POLL;
-        if (tells) watch->ready &= (uint8_t)~direction(p);
+        watch->ready &= (uint8_t)~direction(p);
         watch->ended = false;
     } else if (short_read && !(op->flags & MSG_PEEK) && !watch->ended) {
         watch->ready &= (uint8_t)~READABLE;
@@ -181,7 +179,7 @@ static bool tries_first(const struct pier__pending *p, const struct pier__watch 
     const struct pier__op *op = p->op;
     bool known = watch->birth && watch->birth == birth_of(p);
     if (op->code == PIER_OP_CONNECT) return !op->connecting;
-    if (pier__op_sends(op)) return !known || watch->ready & WRITABLE || pier__op_empty(op);
+    if (pier__op_sends(op)) return true; /* there may be room though poll(2) sees too little */
     if (pier__op_fails(op)) return true;
     if (known) return watch->ready & READABLE || watch->ended;
     if (pier__op_marked(op)) return pier__life_marked(op->life, PIER__READABLE);
@@ -193,10 +191,7 @@ static PIER_FLAT void epoll_start(
 {
     int64_t n;
     bool poll = p->op->code == PIER_OP_POLL;
-    if (p->op->code == PIER_OP_CONNECT) {
-        watch->ready = WRITABLE;
-        watch->ended = false;
-    }
+    if (p->op->code == PIER_OP_CONNECT) watch->ready = watch->ended = 0;
     bool tried = !poll && tries_first(p, watch);
     if (tried && attempt(p, watch, &n)) {
         pier__pending_done(p, n);
