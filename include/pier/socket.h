@@ -273,7 +273,8 @@ PIER_API ssize_t pier_recvfrom(int s, void *buf, size_t len, int flags, pier_add
  * cancel has ended that. That bytes went does not mean that they arrived. When the peer is
  * gone: -EPIPE or -ECONNRESET, never SIGPIPE.
  *
- * Cancel, time-out: no byte has moved; if some have, how many, and the next call tells. Threads: any. Source: send(2). Python: sock.send.
+ * Cancel, time-out: no byte has moved; if some have, how many, and the next call tells.
+ * Threads: any. Source: send(2). Python: sock.send.
  */
 PIER_API ssize_t pier_send(int s, const void *buf, size_t len, int flags);
 

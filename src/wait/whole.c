@@ -54,14 +54,15 @@ static bool await_more(struct pier__wait *w)
     return false;
 }
 
-/* Nothing goes across the place of an urgent byte. */
+/* No receive goes across the place of an urgent byte. */
 static bool is_at_mark(const struct pier__op *op)
 {
     int at_mark = 0;
+    if (!pier__op_receives(op)) return false;
     return pier__seam->ioctl(op->fd, SIOCATMARK, &at_mark) >= 0 && at_mark;
 }
 
-/* The piece after one that has come: its length, or 0 when there is none. */
+/* The piece after one that has come or gone: its length, or 0 when there is none. */
 static int64_t next_piece(struct pier__wait *w)
 {
     int64_t n;
@@ -69,6 +70,7 @@ static int64_t next_piece(struct pier__wait *w)
         pier__task_spend(w->task);
         if (is_at_mark(w->op) || !await_more(w) || is_at_mark(w->op)) return 0;
         n = pier__wait_attempt(w);
+        if (pier__op_sends(w->op)) pier__op_learn_room(w->op, n);
     } while (n == -EAGAIN);
     return n > 0 ? n : 0;
 }
@@ -117,13 +119,21 @@ static int64_t recvmsg_all(
     return w->moved > 0 ? (int64_t)w->moved : n;
 }
 
+#define FEW 8 /* buffers of a message that find room on the stack */
+
+/* A copy of a message's buffers: in `few`, or to be released if there are more; NULL: no memory. */
+static struct iovec *copy_of(const struct msghdr *msg, struct iovec few[FEW])
+{
+    size_t bytes = msg->msg_iovlen * sizeof *few;
+    struct iovec *iov = msg->msg_iovlen > FEW ? pier__seam->allocate(NULL, bytes) : few;
+    if (iov) memcpy(iov, msg->msg_iov, bytes);
+    return iov;
+}
+
 static int64_t await_message(struct pier__wait *w, struct msghdr *msg, size_t len)
 {
-    struct iovec few[8], *iov = few;
-    size_t bytes = msg->msg_iovlen * sizeof *iov;
-    if (bytes > sizeof few) iov = pier__seam->allocate(NULL, bytes);
+    struct iovec few[FEW], *iov = copy_of(msg, few);
     if (!iov) return -ENOMEM;
-    memcpy(iov, msg->msg_iov, bytes);
     int64_t n = recvmsg_all(w, msg, iov, len);
     w->op->with.msg_in = msg;
     if (iov != few) pier__seam->release(iov);
@@ -168,27 +178,12 @@ int64_t pier__wait_all(struct pier__wait *w)
     return msg ? await_message(w, msg, (size_t)len) : recv_all(w);
 }
 
-/*
- * A send of who blocks: the kernel returns to a thread when it has taken everything.
- */
-
-/* The piece after one that has gone: its length, or 0 when there is none. */
-static int64_t send_piece(struct pier__wait *w)
-{
-    int64_t n;
-    do {
-        pier__task_spend(w->task);
-        if (!await_more(w)) return 0;
-        n = pier__wait_attempt(w);
-        pier__op_learn_room(w->op, n);
-    } while (n == -EAGAIN);
-    return n > 0 ? n : 0;
-}
+/* A send of who blocks: the kernel returns to a thread when it has taken everything. */
 
 static void send_rest(struct pier__wait *w)
 {
     struct pier__op *op = w->op;
-    for (int64_t n = (int64_t)w->moved; n > 0; n = send_piece(w), w->moved += (size_t)n) {
+    for (int64_t n = (int64_t)w->moved; n > 0; n = next_piece(w), w->moved += (size_t)n) {
         op->with.out.buf = (const char *)op->with.out.buf + n;
         op->with.out.len -= (size_t)n;
         if (op->with.out.len == 0) break;
@@ -200,7 +195,7 @@ static void sendmsg_rest(struct pier__wait *w, struct iovec *iov, size_t count, 
 {
     struct msghdr part = {0};
     w->op->with.msg_out = &part;
-    for (int64_t n = (int64_t)w->moved; n > 0; n = send_piece(w), w->moved += (size_t)n) {
+    for (int64_t n = (int64_t)w->moved; n > 0; n = next_piece(w), w->moved += (size_t)n) {
         if (w->moved == len) break;
         size_t done = pier__iov_skip(iov, count, (size_t)n);
         iov += done;
@@ -215,11 +210,8 @@ static void send_message_rest(struct pier__wait *w)
     const struct msghdr *msg = w->op->with.msg_out;
     int64_t len = pier__iov_length(msg->msg_iov, msg->msg_iovlen);
     if (len <= (int64_t)w->moved) return;
-    struct iovec few[8], *iov = few;
-    size_t bytes = msg->msg_iovlen * sizeof *iov;
-    if (bytes > sizeof few) iov = pier__seam->allocate(NULL, bytes);
+    struct iovec few[FEW], *iov = copy_of(msg, few);
     if (!iov) return; /* what has gone is told */
-    memcpy(iov, msg->msg_iov, bytes);
     sendmsg_rest(w, iov, msg->msg_iovlen, (size_t)len);
     w->op->with.msg_out = msg;
     if (iov != few) pier__seam->release(iov);
