@@ -30,7 +30,7 @@ What pier costs beside other ways to write the same server. `make bench` measure
 side by side on one machine, and writes this page (`QUICK=1 make bench`: sooner, and roughly).
 
 The machine: {cores} cores, Linux {kernel}{debian}; the peers are those that Debian ships. All traffic is
-over loopback, with the congestion control cubic. {form}
+over loopback, with the congestion control cubic.{form}
 
 How to read it:
 
@@ -288,7 +288,7 @@ def head():
     system, debian = FOUND["system"], FOUND["system"]["debian"]
     return HEAD.format(
         cores=system["cores"], kernel=system["kernel"], debian=f", Debian {debian}" if debian else "",
-        form="**These are figures of the quick form, and rough.**" if FOUND["quick"] else "",
+        form=" **These are figures of the quick form, and rough.**" if FOUND["quick"] else "",
         rounds=FOUND["rounds"], seconds=FOUND["seconds"]).strip()
 
 
