@@ -261,8 +261,8 @@ PIER_API ssize_t pier_recv(int s, void *buf, size_t len, int flags);
  * datagram off the queue. On a connected stream `out_from` is no address. `out_from` may be
  * NULL, and is always written.
  *
- * Cancel, time-out: no byte has moved. Threads: any. Source: recvfrom(2). Python:
- * sock.recvfrom_into.
+ * Cancel, time-out: no byte has moved, or as in pier_recv(). Threads: any. Source:
+ * recvfrom(2). Python: sock.recvfrom_into.
  */
 PIER_API ssize_t pier_recvfrom(int s, void *buf, size_t len, int flags, pier_addr *out_from);
 
@@ -291,20 +291,22 @@ PIER_API ssize_t pier_sendall(int s, const void *buf, size_t len, int flags);
  * Send a datagram to an address; a host name is looked up first, under the same limits. No
  * address (a zeroed one) sends to the connected peer. Adds the resolver's errors. A stream
  * is connected by MSG_FASTOPEN in `flags`, with pier_connect()'s errors, and under the same
- * limits (Python says EINPROGRESS under a time-out, and nothing has gone).
+ * limits (Python says EINPROGRESS under a time-out, and nothing has gone). How much of the
+ * bytes goes on a stream: as pier_send() says.
  *
- * Cancel, time-out: no byte has moved. Threads: any. Source: sendto(2). Python:
- * sock.sendto.
+ * Cancel, time-out: no byte has moved, or as in pier_send(). Threads: any. Source:
+ * sendto(2). Python: sock.sendto.
  */
 PIER_API ssize_t pier_sendto(int s, const void *buf, size_t len, int flags, pier_addr to);
 
 /**
- * Send from several buffers, with control data and an address as `msg` says. More than 1024
- * buffers are sent in parts on a stream that carries no control data (the result may be
- * short), else -EMSGSIZE.
+ * Send from several buffers, with control data and an address as `msg` says. How much of the
+ * bytes goes on a stream: as pier_send() says, and the control data goes with the first of
+ * them. More than 1024 buffers are sent in parts on a stream that carries no control data
+ * (the result may be short), else -EMSGSIZE.
  *
- * Cancel, time-out: no byte has moved. Threads: any. Source: sendmsg(2). Python:
- * sock.sendmsg.
+ * Cancel, time-out: no byte has moved, or as in pier_send(). Threads: any. Source:
+ * sendmsg(2). Python: sock.sendmsg.
  */
 PIER_API ssize_t pier_sendmsg(int s, const struct msghdr *msg, int flags);
 
@@ -316,8 +318,8 @@ PIER_API ssize_t pier_sendmsg(int s, const struct msghdr *msg, int flags);
  * ones.
  *
  * Ownership: descriptors that arrive are close-on-exec and the caller's
- * (pier_cmsg_close_fds() closes them). Cancel, time-out: no byte has moved. Threads: any.
- * Source: recvmsg(2). Python: sock.recvmsg_into.
+ * (pier_cmsg_close_fds() closes them). Cancel, time-out: no byte has moved, or as in
+ * pier_recv(). Threads: any. Source: recvmsg(2). Python: sock.recvmsg_into.
  */
 PIER_API ssize_t pier_recvmsg(int s, struct msghdr *msg, int flags);
 
@@ -452,8 +454,8 @@ PIER_API int pier_wait_writable(int s, pier_time deadline);
 
 /**
  * How many bytes lie in pier's own read buffer of this socket (from framing,
- * pier_makefile() or pier_enable_gro()), invisible to poll(2) and to anyone who reads the descriptor behind
- * pier's back. pier's own calls drain it first.
+ * pier_makefile() or pier_enable_gro()), invisible to poll(2) and to anyone who reads the
+ * descriptor behind pier's back. pier's own calls drain it first.
  *
  * Threads: any. Python: ssl's sock.pending().
  */
