@@ -509,3 +509,20 @@ TEST(sockets_that_bring_no_descriptors_receive_messages_all_the_same)
     assert_int_equal(pier_recvmsg(s, &msg, MSG_DONTWAIT), -EAGAIN);
     assert_int_equal(pier_close(s), 0);
 }
+
+/* The kernel ends a receive before them; and has told long ago that there is something. */
+TEST(bytes_behind_descriptors_are_not_waited_for)
+{
+    make_pair(SOCK_STREAM);
+    make_pipe();
+    char text[16];
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(pier_send_fds(pair[0], "with", 4, 0, pipe_ends, 1), 4);
+        assert_int_equal(pier_send(pair[0], "after", 5, 0), 5);
+        assert_int_equal(pier_recv(pair[1], text, sizeof text, 0), 4);
+        assert_int_equal(pier_recv(pair[1], text, sizeof text, 0), 5);
+        assert_memory_equal(text, "after", 5);
+    }
+    close_pipe();
+    close_pair();
+}

@@ -235,7 +235,7 @@ int pier_detach(int s)
 static void shut_down(const struct pier__entry *entry, int fd)
 {
     const struct timeval at_once = {.tv_usec = 1};
-    if (entry->life.wakes & PIER__WAKES_CONNECT && entry->type == SOCK_STREAM)
+    if (entry->life.traits & PIER__WAKES_CONNECT && entry->type == SOCK_STREAM)
         (void)pier__seam->setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &at_once, sizeof at_once);
     pier__seam->shutdown(fd, SHUT_RDWR);
 }
@@ -245,8 +245,8 @@ static void shut_down(const struct pier__entry *entry, int fd)
 static void wake_waiters(struct pier__entry *entry, int fd)
 {
     int listening = 0;
-    if (entry->life.wakes) (void)pier__ask_int(fd, SO_ACCEPTCONN, &listening);
-    if (entry->life.wakes && !listening) shut_down(entry, fd);
+    if (entry->life.traits & PIER__WAKES) (void)pier__ask_int(fd, SO_ACCEPTCONN, &listening);
+    if (entry->life.traits & PIER__WAKES && !listening) shut_down(entry, fd);
     pier__life_wake(&entry->life, fd);
 }
 

@@ -76,15 +76,16 @@ static struct pier__entry *make_chunk(int fd)
 }
 
 /*
- * What of this kind of socket shutdown(2) wakes. In the others a blocked call would sleep on, most
- * of all a Unix datagram's send, which waits for the receiver's queue and not for its own.
+ * What shutdown(2) does not wake would sleep on, most of all a Unix datagram's send, which waits for
+ * the receiver's queue and not for its own. And what stops before there is nothing left: AF_UNIX
+ * where descriptors came with the bytes, SCTP at the end of each message.
  */
-static uint8_t wakes(int family, int type)
+static uint8_t traits(int family, int type, int protocol)
 {
     uint8_t connect = type == SOCK_DGRAM ? PIER__WAKES_CONNECT : 0; /* does not block at all */
     switch (family) {
     case AF_INET:
-    case AF_INET6: return PIER__WAKES_RECV | PIER__WAKES_SEND | PIER__WAKES_CONNECT;
+    case AF_INET6: return PIER__WAKES | (protocol == IPPROTO_SCTP ? 0 : PIER__DRAINS);
     case AF_UNIX:
         return (uint8_t)(PIER__WAKES_RECV | connect | (type == SOCK_DGRAM ? 0 : PIER__WAKES_SEND));
     case AF_VSOCK: return type == SOCK_STREAM ? PIER__WAKES_RECV | PIER__WAKES_SEND : connect;
@@ -116,7 +117,7 @@ struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol)
     entry->family = (uint16_t)family;
     entry->type = (uint16_t)type;
     entry->protocol = protocol;
-    entry->life.wakes = wakes(family, type);
+    entry->life.traits = traits(family, type, protocol);
     entry->peer_length = 0;
     SET(entry->life.mark, PIER__UNTRIED);
     SET(entry->life.full, false);
@@ -137,7 +138,7 @@ struct pier__entry *pier__entry_open(int fd, int family, int type, int protocol)
     while (seen < fd && !atomic_compare_exchange_weak(&highest, &seen, fd)) {
     }
     int64_t above = atomic_load(&entry->timeout) == PIER_NEVER ? 0 : PIER__HAS_TIMEOUT;
-    if (~entry->life.wakes & (PIER__WAKES_RECV | PIER__WAKES_SEND)) above |= PIER__POLLS;
+    if (~entry->life.traits & (PIER__WAKES_RECV | PIER__WAKES_SEND)) above |= PIER__POLLS;
     if (pier__trace_on) above |= PIER__TRACED;
     above = PIER__OPEN | above << PIER__ABOVE;
     int64_t was = atomic_load(&entry->life.state);

@@ -100,14 +100,15 @@ static int arm_bare(struct pier__loop *loop, struct pier__watch *watch, int fd)
 /*
  * Register what p waits for. After a try that found nothing, a socket that is registered is so
  * again: then epoll looks at it anew, and an edge that was lost to whatever made the call fail is
- * told after all.
+ * told after all. Likewise where a receive stopped before the last byte that was there.
  */
 static int arm(
     struct pier__loop *loop, struct pier__watch *watch, const struct pier__pending *p, bool tried)
 {
     uint64_t birth = birth_of(p);
     if (birth == 0) return arm_bare(loop, watch, p->fd);
-    if (watch->birth == birth && !tried) return 0;
+    if (watch->birth == birth && !tried && !watch->doubt) return 0;
+    watch->doubt = false;
     const uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | (uint32_t)EPOLLET;
     uint64_t data = birth << FD_BITS | (uint64_t)p->fd;
     if (watch->birth == birth) return control(loop, EPOLL_CTL_MOD, p->fd, events, data);
@@ -149,6 +150,7 @@ static void learn(const struct pier__pending *p, struct pier__watch *watch, int6
         watch->ended = false;
     } else if (short_read && !(op->flags & MSG_PEEK) && !watch->ended) {
         watch->ready &= (uint8_t)~READABLE;
+        watch->doubt = !(p->life->traits & PIER__DRAINS);
     }
 }
 

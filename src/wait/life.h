@@ -40,11 +40,14 @@
 /* The grave of a descriptor, told from that of the next one with its number by the bits above. */
 #define PIER__GRAVE(birth) (PIER__CLOSING | (int64_t)((birth)&0x3fff) << PIER__ABOVE)
 
-/* Blocked in which calls is a thread woken by shutdown(2)? All others wait in poll(2). */
-enum pier__wakes {
+/* What is true of this kind of socket. */
+enum pier__trait {
+    /* Blocked in which calls is a thread woken by shutdown(2)? All others wait in poll(2). */
     PIER__WAKES_RECV = 1,
     PIER__WAKES_SEND = 2,
     PIER__WAKES_CONNECT = 4,
+    PIER__WAKES = 7,
+    PIER__DRAINS = 8, /* a receive that has room for more leaves nothing there */
 };
 
 /* One strand that is to be woken when the descriptor closes. */
@@ -83,7 +86,7 @@ struct pier__life {
     _Atomic int64_t state;
     _Atomic uint64_t birth;       /* a number that no other descriptor has or had */
     struct pier__waiter *waiters; /* under the one lock of life.c */
-    uint8_t wakes;                /* bits of enum pier__wakes */
+    uint8_t traits;               /* bits of enum pier__trait */
     _Atomic int8_t mode;          /* enum pier__mode: what O_NONBLOCK is known to be */
     _Atomic bool shared;          /* the description may have other owners: duplicates, forks */
     _Atomic bool listening;       /* accept may wait for it, and a receive fails */

@@ -115,9 +115,9 @@ bool pier__op_empty(const struct pier__op *op)
 
 bool pier__op_shutdown_wakes(const struct pier__op *op)
 {
-    if (pier__op_receives(op)) return op->life->wakes & PIER__WAKES_RECV;
-    if (pier__op_sends(op)) return op->life->wakes & PIER__WAKES_SEND;
-    return op->code == PIER_OP_CONNECT && op->life->wakes & PIER__WAKES_CONNECT;
+    if (pier__op_receives(op)) return op->life->traits & PIER__WAKES_RECV;
+    if (pier__op_sends(op)) return op->life->traits & PIER__WAKES_SEND;
+    return op->code == PIER_OP_CONNECT && op->life->traits & PIER__WAKES_CONNECT;
 }
 
 bool pier__op_blind(const struct pier__op *op)
