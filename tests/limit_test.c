@@ -735,6 +735,30 @@ TEST(limits_may_change_while_a_call_waits_and_hold_from_the_next_on)
     assert_int_equal(pier_close(pair[1]), 0);
 }
 
+static int64_t recv_three_exactly(void *arg)
+{
+    char bytes[3];
+    return pier_recv_exactly(*(int *)arg, bytes, sizeof bytes);
+}
+
+TEST(limits_hold_from_the_next_call_on_for_one_of_several_steps_too)
+{
+    int pair[2];
+    scene_pair("tcp", pair);
+    struct scene_call call;
+    scene_start(&call, recv_three_exactly, &pair[0]);
+    scene_await_blocked(&call);
+    assert_int_equal(pier_settimeout(pair[0], 0.01), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pier_send(pair[1], "x", 1, 0), 1);
+        test_sleep(0.03);
+        scene_await_blocked(&call);
+    }
+    assert_int_equal(pier_send(pair[1], "x", 1, 0), 1);
+    assert_int_equal(scene_finish(&call), 3);
+    scene_close(pair);
+}
+
 /* The two kinds of late are told apart. */
 TEST(own_deadline_and_the_networks_verdict_have_different_codes)
 {

@@ -175,6 +175,26 @@ static int64_t await_limited(struct pier__op *op)
     }
 }
 
+/*
+ * May this call wait at all? For the urgent byte and the queue of errors the kernel itself never
+ * does (tcp(7), recv(2)).
+ */
+static bool is_immediate(const struct pier__op *op)
+{
+    int never = MSG_DONTWAIT | (pier__op_receives(op) ? MSG_OOB | MSG_ERRQUEUE : 0);
+    return op->timeout == 0 || op->flags & never;
+}
+
+/*
+ * Has pier made it O_NONBLOCK since the call began, of which this op may be but a part? That keeps
+ * the limit it began with.
+ */
+static bool was_set_a_limit(const struct pier__op *op)
+{
+    return op->life && !is_immediate(op) &&
+           atomic_load_explicit(&op->life->mode, memory_order_relaxed) == PIER__MODE_NONBLOCK;
+}
+
 int64_t pier__await_tried(struct pier__op *op, int64_t n)
 {
     while (n == -EINTR) {
@@ -186,6 +206,7 @@ int64_t pier__await_tried(struct pier__op *op, int64_t n)
         }
         n = pier__op_try(op, /* wait= */ true);
     }
+    if (n == -EAGAIN && was_set_a_limit(op)) return await_limited(op);
     return pier__op_settle(op, n);
 }
 
@@ -199,16 +220,6 @@ static int64_t await_never(struct pier__op *op)
         n = interrupted(op);
         if (n < 0) return n;
     }
-}
-
-/*
- * May this call wait at all? For the urgent byte and the queue of errors the kernel itself never
- * does (tcp(7), recv(2)).
- */
-static bool is_immediate(const struct pier__op *op)
-{
-    int never = MSG_DONTWAIT | (pier__op_receives(op) ? MSG_OOB | MSG_ERRQUEUE : 0);
-    return op->timeout == 0 || op->flags & never;
 }
 
 bool pier__await_may_block(const struct pier__op *op)
