@@ -358,6 +358,8 @@ TEST(nothing_comes_any_more_after_shutdown)
             assert_all_came(3);
             for (int i = 0; i < 3; i++)
                 assert_int_equal(pier_recv_many(pair[1], in, MOST, 0), 0);
+            assert_int_equal(pier_settimeout(pair[1], 3600), 0);
+            assert_int_equal(pier_recv_many(pair[1], in, MOST, 0), 0);
             scene_close(pair);
         }
     }

@@ -34,7 +34,7 @@ PURE = re.compile(
 EXITS = r"__sigsetjmp|__pthread_(un)?register_cancel|__pthread_unwind_next"
 
 # Who uses the two that seam.h calls in place.
-TRIES = ["await", "backend_epoll", "backend_uring", "connect", "io", "park"]
+TRIES = ["await", "backend_epoll", "backend_uring", "connect", "io", "op", "park"]
 
 # What one file needs by what it is.
 ALLOWED = {

@@ -243,8 +243,9 @@ PIER_API int pier_getpeername(int s, pier_addr *out);
  * end of the stream, or a code; `buf` holds nothing then. With `len` 0 it returns 0 without
  * a system call, as Python does. A datagram that is longer than `len` loses its rest;
  * MSG_TRUNC in `flags` makes the result the real length. A datagram of 0 bytes returns 0
- * too and is no end (of a SOCK_SEQPACKET socket the two cannot be told apart). One call
- * moves at most 0x7ffff000 bytes.
+ * too and is no end (of a SOCK_SEQPACKET socket the two cannot be told apart). Datagrams
+ * end, with 0, where the socket was shut down for reading and is empty; but with a time-out
+ * of 0 that is -EAGAIN. One call moves at most 0x7ffff000 bytes.
  *
  * MSG_WAITALL in `flags` waits until a stream has brought all of `len`, or ends, or fails,
  * which is told by the next call then. Under a limit it means nothing, as in Python;

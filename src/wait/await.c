@@ -149,6 +149,7 @@ static bool try_once(struct wait *w, _Atomic uint8_t *guessed, int64_t *out)
         if (pier__op_marked(op)) learn(op, n);
         if (guessed) learn_guess(guessed, n != -EAGAIN);
         if (pier__op_sends(op)) pier__op_learn_room(op, n);
+        if (n == -EAGAIN && w->told) n = pier__op_look_for_end(op);
         if (must_wait(w, n)) return false;
         *out = n == -EINTR ? interrupted(op) : pier__op_settle(op, n);
         if (n != -EINTR || *out < 0) return true;

@@ -113,6 +113,28 @@ bool pier__op_empty(const struct pier__op *op)
     return (op->code == PIER_OP_SEND || op->code == PIER_OP_SENDTO) && op->with.out.len == 0;
 }
 
+/* Nothing has come, from nobody. */
+static int64_t tell_end(struct pier__op *op)
+{
+    if (op->code == PIER_OP_RECVFROM) *op->with.in.addrlen = 0;
+    if (op->code == PIER_OP_RECVMSG) {
+        op->with.msg_in->msg_namelen = 0;
+        op->with.msg_in->msg_controllen = 0;
+        op->with.msg_in->msg_flags = 0;
+    }
+    return 0;
+}
+
+int64_t pier__op_look_for_end(struct pier__op *op)
+{
+    struct pollfd fd = {.fd = op->fd, .events = POLLRDHUP};
+    if (!pier__op_receives(op) || op->stream) return -EAGAIN;
+    if (pier__seam->poll(&fd, 1, /* deadline= */ 0) <= 0) return -EAGAIN;
+    if (!(fd.revents & POLLRDHUP)) return -EAGAIN;
+    int64_t n = pier__op_try(op, /* wait= */ false);
+    return n == -EAGAIN ? tell_end(op) : n;
+}
+
 bool pier__op_shutdown_wakes(const struct pier__op *op)
 {
     if (pier__op_receives(op)) return op->life->traits & PIER__WAKES_RECV;

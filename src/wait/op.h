@@ -189,6 +189,14 @@ static inline int64_t pier__op_try(struct pier__op *op, bool wait)
     return pier__op_try_other(op, flags);
 }
 
+/*
+ * What to say when it was ready and said -EAGAIN all the same. The end of datagrams the kernel tells
+ * only to who blocks: shut down for reading, their socket is ready, and says EAGAIN when it is
+ * empty. (CPython asks again and again, until the time-out.) 0 at that end, -EAGAIN if it is none,
+ * or what another try says.
+ */
+int64_t pier__op_look_for_end(struct pier__op *op);
+
 /* What to wait for when that said -EAGAIN: POLLIN or POLLOUT. */
 short pier__op_events(const struct pier__op *op);
 

@@ -169,29 +169,6 @@ static int64_t run(struct pier__wait *w)
     return n == -EAGAIN || n == -EINPROGRESS ? pier__wait_deliver(w) : n;
 }
 
-/*
- * The end of datagrams is told only to who blocks: shut down for reading, their socket is ready,
- * and says EAGAIN when it is empty. One with a limit is not told in a thread either.
- */
-static bool at_end(const struct pier__op *op)
-{
-    struct pollfd fd = {.fd = op->fd, .events = POLLRDHUP};
-    return pier__op_receives(op) && !op->stream && pier__op_unlimited(op) &&
-           pier__seam->poll(&fd, 1, /* deadline= */ 0) > 0 && fd.revents & POLLRDHUP;
-}
-
-/* Nothing has come, from nobody. */
-static int64_t tell_end(struct pier__op *op)
-{
-    if (op->code == PIER_OP_RECVFROM) *op->with.in.addrlen = 0;
-    if (op->code == PIER_OP_RECVMSG) {
-        op->with.msg_in->msg_namelen = 0;
-        op->with.msg_in->msg_controllen = 0;
-        op->with.msg_in->msg_flags = 0;
-    }
-    return 0;
-}
-
 int64_t pier__wait_call(struct pier__wait *w)
 {
     struct pier__op *op = w->op;
@@ -199,7 +176,7 @@ int64_t pier__wait_call(struct pier__wait *w)
         bool blind = pier__op_blind(op);
         int64_t n = blind ? pier__wait_attempt(w) : run(w);
         if (blind && pier__op_connects(op, n)) n = run(w);
-        if (n == -EAGAIN && at_end(op) && (n = pier__wait_attempt(w)) == -EAGAIN) n = tell_end(op);
+        if (n == -EAGAIN) n = pier__op_look_for_end(op);
         if (n != -EAGAIN) return pier__op_settle(op, n);
         if (pier__wait_nap(w, naps) < 0) return pier__wait_deliver(w);
     }
