@@ -59,6 +59,7 @@ CHECKS = {
     "names": [["tools/names.py"]],
     "snippets": [["tools/snippets.py"]],
     "failures": [["tools/failures.py", "build/dev/tests/pier_tests"]],
+    "differ": [["tools/differ.py"]],
     "build_release": build("release", "-DPIER_WERROR=ON", "-DPIER_BENCH=ON", "-DPIER_PYTHON=ON"),
     "conformance": [["tests/conformance/run.py", PYPIER]],
     "build_asan_python": build("asan-python"),
@@ -152,7 +153,7 @@ def main(arguments):
     if arguments == ["--soak"]:
         long = {name: CHECKS[name] for name in ("build_dev", "build_release")}
         long |= {name: CHECKS[name] for name in ("build_retire", "suite_retire", "loops_retire")}
-        long |= {"races": [["tools/races.sh"]]}
+        long |= {"differ": [["tools/differ.py", "--soak"]], "races": [["tools/races.sh"]]}
         long |= {"valgrind_worlds": [["tools/valgrind.sh", "--worlds"]]}
         arguments = [["tests/conformance/fuzz.py", PYPIER, "--soak"]]
         return run({**long, **faults(soak=True), "arguments": arguments}, JUNIT / "soak.xml")
