@@ -500,7 +500,8 @@ static _Atomic int lies_left;
 
 static int lying_poll(struct pollfd *fds, nfds_t count, pier_time deadline)
 {
-    if (fds[0].fd < 0 || atomic_fetch_sub(&lies_left, 1) <= 0)
+    bool asked = fds[0].fd >= 0 && fds[0].events & (POLLIN | POLLOUT);
+    if (!asked || atomic_fetch_sub(&lies_left, 1) <= 0)
         return seams_below()->poll(fds, count, deadline);
     fds[0].revents = fds[0].events;
     for (nfds_t i = 1; i < count; i++)
