@@ -7,6 +7,7 @@
 #include "net/peek.h"
 #include "sock/buffer.h"
 #include "sock/io.h"
+#include "sock/socket.h"
 
 #include <pier/error.h>
 #include <pier/net.h>
@@ -111,20 +112,10 @@ static int64_t read_until(struct frame *frame)
     }
 }
 
-/* Records have no meaning where each message is one already. */
-static int check_stream(const struct pier__use *use)
-{
-    int type = use->entry ? use->entry->type : 0;
-    socklen_t size = sizeof type;
-    int err = use->entry ? 0 : pier__seam->getsockopt(use->fd, SOL_SOCKET, SO_TYPE, &type, &size);
-    if (err < 0) return err;
-    return type == SOCK_STREAM ? 0 : -EINVAL;
-}
-
 static int64_t read_in_turn(struct frame *frame)
 {
     struct pier__entry *entry = frame->use.entry;
-    int err = check_stream(&frame->use);
+    int err = pier__check_stream(&frame->use); /* each message is a record already */
     if (err < 0) return err;
     frame->limit = pier__conversation_limit(entry, &frame->timeout);
     if (frame->limit != PIER_NEVER && pier__seam->now() >= frame->limit) return -ETIME;

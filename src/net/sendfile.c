@@ -5,7 +5,7 @@
 #include "sock/buffer.h"
 #include "sock/io.h"
 #include "sock/limit.h"
-#include "sock/table.h"
+#include "sock/socket.h"
 #include "wait/thread.h"
 
 #include <pier/socket.h>
@@ -186,19 +186,6 @@ static int send_in_turn(struct job *job)
     return err < 0 ? err : 0;
 }
 
-static int check_stream(const struct pier__use *use)
-{
-    int type = 0;
-    if (use->entry) {
-        type = use->entry->type;
-    } else {
-        socklen_t length = sizeof type;
-        int err = pier__seam->getsockopt(use->fd, SOL_SOCKET, SO_TYPE, &type, &length);
-        if (err < 0) return err;
-    }
-    return type == SOCK_STREAM ? 0 : -EINVAL;
-}
-
 /* Bytes that pier read ahead from a socket that is to be the file would be left out. */
 static bool has_buffered(int file)
 {
@@ -212,7 +199,7 @@ static int send_file(struct job *job)
     pier__limit(&limits, job->use);
     job->timeout = limits.timeout;
     job->deadline = limits.deadline;
-    int err = check_stream(job->use);
+    int err = pier__check_stream(job->use);
     if (err < 0) return err;
     if (job->timeout == 0 || job->left > SSIZE_MAX || (job->offset && *job->offset < 0))
         return -EINVAL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/addr.h"
+#include "base/ask.h"
 #include "base/seam.h"
 #include "base/time.h"
 #include "base/trace.h"

@@ -4,8 +4,7 @@
 #include "sock/buffer.h"
 #include "sock/io.h"
 #include "sock/message.h"
-#include "sock/option.h"
-#include "sock/table.h"
+#include "sock/socket.h"
 
 #include <pier/message.h>
 
@@ -30,15 +29,10 @@ union control {
 
 static int kind(const struct pier__use *use, int *out_family, int *out_type)
 {
-    if (use->entry) {
-        *out_family = use->entry->family;
-        *out_type = use->entry->type;
-        return 0;
-    }
-    socklen_t length = sizeof *out_family;
-    int err = pier__getsockopt(use->fd, SOL_SOCKET, SO_DOMAIN, out_family, &length);
-    if (err < 0) return err;
-    return pier__getsockopt(use->fd, SOL_SOCKET, SO_TYPE, out_type, &length);
+    *out_family = pier__family_of(use);
+    if (*out_family < 0) return *out_family;
+    *out_type = pier__type_of(use);
+    return *out_type < 0 ? *out_type : 0;
 }
 
 /*

@@ -31,9 +31,8 @@
 /* May these be used at all? Streams have no datagrams. */
 static int check_kind(const struct pier__use *use)
 {
-    int type = use->entry ? use->entry->type : 0;
-    int err = use->entry ? 0 : pier__ask_int(use->fd, SO_TYPE, &type);
-    if (err < 0) return err;
+    int type = pier__type_of(use);
+    if (type < 0) return type;
     return type == SOCK_STREAM ? -EOPNOTSUPP : 0;
 }
 

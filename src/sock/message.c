@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sock/message.h"
 
+#include "base/ask.h"
 #include "base/failure.h"
 #include "base/missing.h"
 #include "base/seam.h"
@@ -153,8 +154,7 @@ static int get_peer(int s, struct ucred *out)
     if (length != sizeof *out) return PIER_EOPTLEN;
     if (!is_nobody(out)) return 0;
     int family = AF_UNIX;
-    length = sizeof family;
-    err = pier__getsockopt(s, SOL_SOCKET, SO_DOMAIN, &family, &length);
+    err = pier__ask_int(s, SO_DOMAIN, &family);
     return err < 0 || family == AF_UNIX ? -ENOTCONN : -EOPNOTSUPP;
 }
 

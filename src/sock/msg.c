@@ -24,12 +24,7 @@ static int check(const struct msghdr *msg, bool may_split)
     return msg->msg_iovlen > PIER__IOVECS && !may_split ? -EMSGSIZE : 0;
 }
 
-static bool is_stream(const struct pier__use *use)
-{
-    if (use->entry) return use->entry->type == SOCK_STREAM;
-    int type = 0;
-    return pier__ask_int(use->fd, SO_TYPE, &type) >= 0 && type == SOCK_STREAM;
-}
+static bool is_stream(const struct pier__use *use) { return pier__type_of(use) == SOCK_STREAM; }
 
 /*
  * One sendmsg(2) of at most PIER__IOVECS buffers, from the first on; some bytes have gone already,
@@ -119,12 +114,9 @@ static int64_t recv_buffered(const struct pier__use *use, struct msghdr *msg, in
 /* Only Unix sockets bring descriptors, and AF_PACKET refuses to be asked to close them on exec. */
 static bool may_bring_descriptors(const struct pier__use *use, const struct msghdr *msg)
 {
-    int family = AF_UNIX;
-    socklen_t len = sizeof family;
     if (msg->msg_controllen == 0) return false;
-    if (use->entry) return use->entry->family == AF_UNIX;
-    (void)pier__seam->getsockopt(use->fd, SOL_SOCKET, SO_DOMAIN, &family, &len);
-    return family == AF_UNIX;
+    int family = pier__family_of(use);
+    return family == AF_UNIX || family < 0;
 }
 
 static int64_t recv_message(const struct pier__use *use, struct msghdr *msg, int flags)

@@ -3,6 +3,7 @@
 #include "sock/resolve.h"
 
 #include "base/addr.h"
+#include "base/ask.h"
 #include "base/bits.h"
 #include "base/failure.h"
 #include "base/inet.h"
@@ -129,12 +130,9 @@ static int put_name(pier_addr *addr, const struct purpose *purpose)
 static int ask_socket(struct purpose *purpose)
 {
     if (!purpose->use) return 0;
-    socklen_t size = sizeof purpose->family;
     int fd = purpose->use->fd, err = 0;
-    if (purpose->family == 0)
-        err = pier__seam->getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &purpose->family, &size);
-    if (err == 0 && purpose->type == 0)
-        err = pier__seam->getsockopt(fd, SOL_SOCKET, SO_TYPE, &purpose->type, &size);
+    if (purpose->family == 0) err = pier__ask_int(fd, SO_DOMAIN, &purpose->family);
+    if (err == 0 && purpose->type == 0) err = pier__ask_int(fd, SO_TYPE, &purpose->type);
     return err;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sock/socket.h"
 
+#include "base/ask.h"
 #include "base/seam.h"
 #include "base/trace.h"
 #include "sock/buffer.h"
@@ -89,14 +90,29 @@ int pier_socketpair(int family, int type, int protocol, int out_pair[2])
     return (int)pier__failed("make a pair of sockets", NULL, err);
 }
 
-int pier__ask_int(int fd, int name, int *out)
+/* What is known of a socket, or asked. */
+static int told(const struct pier__use *use, int known, int name)
 {
-    int value = 0;
-    socklen_t len = sizeof value;
-    int err = pier__seam->getsockopt(fd, SOL_SOCKET, name, &value, &len);
-    if (err >= 0 && len != sizeof value) err = -EINVAL;
-    if (err >= 0) *out = value;
-    return err;
+    int value = known;
+    int err = use->entry ? 0 : pier__ask_int(use->fd, name, &value);
+    return err < 0 ? err : value;
+}
+
+int pier__family_of(const struct pier__use *use)
+{
+    return told(use, use->entry ? use->entry->family : 0, SO_DOMAIN);
+}
+
+int pier__type_of(const struct pier__use *use)
+{
+    return told(use, use->entry ? use->entry->type : 0, SO_TYPE);
+}
+
+int pier__check_stream(const struct pier__use *use)
+{
+    int type = pier__type_of(use);
+    if (type < 0) return type;
+    return type == SOCK_STREAM ? 0 : -EINVAL;
 }
 
 int pier__adopt(int fd)

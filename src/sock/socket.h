@@ -55,11 +55,12 @@ bool pier__is_listening(struct pier__entry *entry, int fd);
  */
 int pier__own(int fd, int family, int type, int protocol, bool nonblock);
 
-/*
- * An option of SOL_SOCKET that is an int (SO_TYPE, SO_ACCEPTCONN): 0, or a code, and *out is as it
- * was.
- */
-int pier__ask_int(int fd, int name, int *out);
+/* The family and the type of the socket that the caller is inside; a code: it is none. */
+int pier__family_of(const struct pier__use *use);
+int pier__type_of(const struct pier__use *use);
+
+/* 0 for a stream, -EINVAL for another socket. */
+int pier__check_stream(const struct pier__use *use);
 
 /*
  * Did the kernel connect this stream to itself? It can, when an unbound socket dials a local port

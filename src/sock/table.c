@@ -2,6 +2,7 @@
 #include "sock/table.h"
 
 #include "base/addr.h"
+#include "base/ask.h"
 #include "base/seam.h"
 #include "base/time.h"
 #include "base/trace.h"
@@ -276,10 +277,8 @@ int64_t pier__sock_failed(
         memccpy(failure->target, text.text, '\0', sizeof failure->target - 1);
     }
     if (code == -EBADF || code == -ENOTSOCK || s < 0) return code;
-    if (code == -EADDRINUSE) {
-        socklen_t size = sizeof failure->type; /* TCP ports and UDP ports have different holders */
-        pier__seam->getsockopt(s, SOL_SOCKET, SO_TYPE, &failure->type, &size);
-    }
+    if (code == -EADDRINUSE) /* TCP ports and UDP ports have different holders */
+        (void)pier__ask_int(s, SO_TYPE, &failure->type);
     ask(pier__seam->getsockname, s, &failure->local);
     if (entry && entry->peer_length) {
         failure->peer.length = entry->peer_length;

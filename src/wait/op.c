@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "wait/op.h"
 
+#include "base/ask.h"
 #include "base/iov.h"
 #include "base/seam.h"
 
@@ -11,10 +12,8 @@
 static int64_t ask_outcome(int fd)
 {
     int err = 0;
-    socklen_t len = sizeof err;
-    int failed = pier__seam->getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
+    int failed = pier__ask_int(fd, SO_ERROR, &err);
     if (failed < 0) return failed;
-    if (len != sizeof err) return -EINVAL;
     return err == EISCONN ? 0 : -err;
 }
 

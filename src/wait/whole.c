@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "wait/whole.h"
 
+#include "base/ask.h"
 #include "base/iov.h"
 #include "base/seam.h"
 
@@ -16,21 +17,19 @@
  * together here, as the kernel would for a thread.
  */
 
-/* An option of SOL_SOCKET that is an int; -1: it is no socket. */
-static int ask(const struct pier__op *op, int name)
-{
-    int value = -1;
-    socklen_t len = sizeof value;
-    return pier__seam->getsockopt(op->fd, SOL_SOCKET, name, &value, &len) < 0 ? -1 : value;
-}
-
 static bool is_stream(const struct pier__op *op)
 {
-    return op->life ? op->stream : ask(op, SO_TYPE) == SOCK_STREAM;
+    int type = 0;
+    if (op->life) return op->stream;
+    return pier__ask_int(op->fd, SO_TYPE, &type) >= 0 && type == SOCK_STREAM;
 }
 
 /* What comes with control data is not glued to anything, and peeking tells of one piece alone. */
-static bool is_unix(const struct pier__op *op) { return ask(op, SO_DOMAIN) == AF_UNIX; }
+static bool is_unix(const struct pier__op *op)
+{
+    int family = AF_UNSPEC;
+    return pier__ask_int(op->fd, SO_DOMAIN, &family) >= 0 && family == AF_UNIX;
+}
 
 /* Wait for more. False: there shall be no more, or an error has come, which is the next call's. */
 static bool await_more(struct pier__wait *w)
