@@ -130,7 +130,10 @@ int64_t pier__op_look_for_end(struct pier__op *op)
     if (!pier__op_receives(op) || op->stream) return -EAGAIN;
     if (pier__seam->poll(&fd, 1, /* deadline= */ 0) <= 0) return -EAGAIN;
     if (!(fd.revents & POLLRDHUP)) return -EAGAIN;
-    int64_t n = pier__op_try(op, /* wait= */ false);
+    int64_t n;
+    do {
+        n = pier__op_try(op, /* wait= */ false);
+    } while (n == -EINTR);
     return n == -EAGAIN ? tell_end(op) : n;
 }
 
