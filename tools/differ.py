@@ -5,6 +5,7 @@
     tools/differ.py              some hundred scripts of random calls
     tools/differ.py --soak       twenty thousand of them
     tools/differ.py SEED         the script of this seed, and what each world says
+    DIFFER_BUILD=asan ...        as this preset has built the library
 
 tests/differ/script.c makes the calls of a script: in a thread, on epoll and on io_uring. The program
 cannot tell where it runs, so what the calls return, which of them wait, and until which line, must be
@@ -19,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import worlds
 
-SCRIPT = worlds.TOP / "build/dev/tests/script"
+SCRIPT = worlds.TOP / "build" / os.environ.get("DIFFER_BUILD", "dev") / "tests/script"
 JOBS = 4 * int(os.environ.get("JOBS") or os.cpu_count())  # most of a script is waiting
 LIMIT = 120  # seconds until a script is taken to hang
 PACES = (1, 3, 8)  # how slowly a script that differs is run again

@@ -45,7 +45,7 @@ struct step {
 };
 
 static struct step steps[LINES];
-static int sockets[SOCKETS];
+static _Atomic int sockets[SOCKETS];
 static int lines;
 
 static __attribute__((format(printf, 2, 3))) void say(struct step *step, const char *format, ...)
@@ -117,7 +117,7 @@ static int flag(const char *word)
 
 static double seconds(const char *word) { return strcmp(word, "inf") == 0 ? INFINITY : atof(word); }
 
-static int *socket_of(const struct step *step) { return &sockets[step->socket]; }
+static _Atomic int *socket_of(const struct step *step) { return &sockets[step->socket]; }
 
 static pier_addr nowhere(int family)
 {
