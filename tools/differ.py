@@ -7,10 +7,11 @@
     tools/differ.py SEED         the script of this seed, and what each world says
     DIFFER_BUILD=asan ...        as this preset has built the library
 
-tests/differ/script.c makes the calls of a script: in a thread, on epoll and on io_uring. The program
-cannot tell where it runs, so what the calls return, which of them wait, and until which line, must be
-the same. A script whose worlds differ is run again, slower and slower, for a busy machine may be the
-reason; if they still do, what does not matter is taken out of it, and the rest is shown.
+tests/differ/script.c makes the calls of a script: in a thread, and in tasks on epoll and on io_uring,
+in loops of pier's and in those of others. The program cannot tell where it runs, so what the calls
+return, which of them wait, and until which line, must be the same. A script whose worlds differ is run
+again, slower and slower, for a busy machine may be the reason; if they still do, what does not matter
+is taken out of it, and the rest is shown.
 """
 import os
 import random
@@ -21,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 import worlds
 
 SCRIPT = worlds.TOP / "build" / os.environ.get("DIFFER_BUILD", "dev") / "tests/script"
+WORLDS = (*worlds.WORLDS, "driven-epoll", "driven-uring")  # those are in a loop that another one drives
 JOBS = 4 * int(os.environ.get("JOBS") or os.cpu_count())  # most of a script is waiting
 LIMIT = 120  # seconds until a script is taken to hang
 PACES = (1, 3, 8)  # how slowly a script that differs is run again
@@ -108,7 +110,7 @@ def says(world, lines, pace):
 
 def outcomes(lines, pace):
     cancels = any(text.startswith("cancel") for text in lines)
-    return {world: says(world, lines, pace) for world in worlds.WORLDS if world != "thread" or not cancels}
+    return {world: says(world, lines, pace) for world in WORLDS if world != "thread" or not cancels}
 
 
 def differs(lines):
@@ -137,9 +139,9 @@ def show(said):
     out = []
     for n, lines in enumerate(zip(*rows)):
         alike = len(set(lines)) == 1
-        out += [f"    {lines[0]}"] if alike else [f"  ! {world:11}{text}" for world, text in zip(said, lines)]
+        out += [f"    {lines[0]}"] if alike else [f"  ! {world:13}{text}" for world, text in zip(said, lines)]
     if len({len(r) for r in rows}) > 1 or not out:
-        out += [f"  ! {world:11}{text}" for world, text in said.items()]
+        out += [f"  ! {world:13}{text}" for world, text in said.items()]
     return "\n".join(out)
 
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <math.h>
 #include <pier.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -605,6 +606,28 @@ static void tell(const struct step *step)
         printf("%s\n", step->said);
 }
 
+/* In tasks of a loop that another one drives. */
+static int drive(const pier_run_opts *how)
+{
+    int left = pier_loop_open(how);
+    if (left < 0) return left;
+    pier_spawn(go_through, NULL, NULL);
+    struct pollfd watched = {.fd = pier_loop_fd(), .events = POLLIN};
+    while ((left = pier_loop_turn()) > 0)
+        (void)poll(&watched, 1, -1);
+    int err = pier_loop_close(PIER_NEVER);
+    return left < 0 ? left : err;
+}
+
+/* "thread", "task-uring", "driven-epoll"; "" is the first. */
+static int go_through_in(const char *world)
+{
+    const char *backend = strchr(world, '-');
+    if (!backend) return go_through(NULL);
+    pier_run_opts how = {.backend = backend + 1};
+    return world[0] == 'd' ? drive(&how) : pier_run(go_through, NULL, &how);
+}
+
 int main(void)
 {
     const char *mode = getenv("PIER_TEST_MODE"), *slow = getenv("DIFFER_PACE");
@@ -613,9 +636,7 @@ int main(void)
         sockets[i] = -EBADF;
     }
     read_script();
-    pier_run_opts how = {.backend = mode && strncmp(mode, "task-", 5) == 0 ? mode + 5 : "thread"};
-    int err =
-        strcmp(how.backend, "thread") == 0 ? go_through(NULL) : pier_run(go_through, NULL, &how);
+    int err = go_through_in(mode ? mode : "");
     for (int i = 0; i < lines; i++) {
         tell(&steps[i]);
     }
