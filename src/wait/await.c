@@ -214,6 +214,8 @@ int64_t pier__await_tried(struct pier__op *op, int64_t n)
 /* No waiting: one try. A connect that a signal interrupts goes on without us. */
 static int64_t await_never(struct pier__op *op)
 {
+    if (op->flags & MSG_OOB && op->life) /* from now on receives may stop at its place */
+        atomic_fetch_and(&op->life->traits, (uint8_t)~PIER__DRAINS);
     for (;;) {
         int64_t n = pier__op_try(op, /* wait= */ false);
         if (n != -EINTR) return pier__op_settle(op, n);

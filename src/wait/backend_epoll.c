@@ -74,11 +74,11 @@ static uint64_t birth_of(const struct pier__pending *p)
     return p->life ? atomic_load_explicit(&p->life->birth, memory_order_relaxed) : 0;
 }
 
-/* Register, whatever was registered for this descriptor before. */
-static int set(struct pier__loop *loop, int fd, uint32_t events, uint64_t data)
+/* Register a socket for every edge; what it is now is told at once. */
+static int set_edges(struct pier__loop *loop, int op, int fd, uint64_t birth)
 {
-    int err = control(loop, EPOLL_CTL_ADD, fd, events, data);
-    return err == -EEXIST ? control(loop, EPOLL_CTL_MOD, fd, events, data) : err;
+    const uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | (uint32_t)EPOLLET;
+    return control(loop, op, fd, events, birth << FD_BITS | (uint64_t)fd);
 }
 
 /* Register a bare descriptor for the next event that one of its operations waits for. */
@@ -89,7 +89,8 @@ static int arm_bare(struct pier__loop *loop, struct pier__watch *watch, int fd)
         events |= (uint16_t)p->events; /* the bits are the same, epoll(7) */
     }
     int err = control(loop, EPOLL_CTL_ADD, fd, events, (uint64_t)fd);
-    if (err == -EEXIST && watch->birth) return 0; /* a socket of pier's: it tells of every edge */
+    if (err == -EEXIST && watch->birth) /* a socket of pier's, or it was */
+        return set_edges(loop, EPOLL_CTL_MOD, fd, watch->birth);
     if (err == -EEXIST) err = control(loop, EPOLL_CTL_MOD, fd, events, (uint64_t)fd);
     if (err < 0) return err;
     watch->bare = true;
@@ -109,14 +110,13 @@ static int arm(
     if (birth == 0) return arm_bare(loop, watch, p->fd);
     if (watch->birth == birth && !tried && !watch->doubt) return 0;
     watch->doubt = false;
-    const uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | (uint32_t)EPOLLET;
-    uint64_t data = birth << FD_BITS | (uint64_t)p->fd;
-    if (watch->birth == birth) return control(loop, EPOLL_CTL_MOD, p->fd, events, data);
-    int err = set(loop, p->fd, events, data);
+    if (watch->birth == birth) return set_edges(loop, EPOLL_CTL_MOD, p->fd, birth);
+    int err = set_edges(loop, EPOLL_CTL_ADD, p->fd, birth);
+    if (err == -EEXIST) err = set_edges(loop, EPOLL_CTL_MOD, p->fd, birth);
     if (err < 0) return err;
     watch->birth = birth;
-    watch->bare = watch->ended = false;
-    watch->ready = 0; /* what it is now is told at once */
+    watch->bare = watch->ended = watch->urgent = false;
+    watch->ready = 0;
     return 0;
 }
 
@@ -147,18 +147,19 @@ static void learn(const struct pier__pending *p, struct pier__watch *watch, int6
                       pier__seam->recv == pier__seam_system.recv; /* a plug may cut it short */
     if (n == -EAGAIN) {
         watch->ready &= (uint8_t)~direction(p);
-        watch->ended = false;
+        if (direction(p) == READABLE) watch->ended = false;
     } else if (short_read && !(op->flags & MSG_PEEK) && !watch->ended) {
         watch->ready &= (uint8_t)~READABLE;
-        watch->doubt = !(p->life->traits & PIER__DRAINS);
+        watch->doubt = watch->urgent || !(atomic_load(&p->life->traits) & PIER__DRAINS);
     }
 }
 
-/* What poll(2) says of its descriptor now. */
-static int64_t look(const struct pier__pending *p)
+/* What poll(2) says of its descriptor now. A receive shall know it, too. */
+static int64_t look(const struct pier__pending *p, struct pier__watch *watch)
 {
     struct pollfd fd = {.fd = p->fd, .events = p->events};
     int64_t n = pier__seam->poll(&fd, 1, 0);
+    if (n > 0 && fd.revents & (POLLIN | POLLHUP | POLLERR)) watch->ready |= READABLE;
     return n > 0 ? fd.revents : n == 0 ? -EAGAIN : n;
 }
 
@@ -168,7 +169,7 @@ static bool attempt(struct pier__pending *p, struct pier__watch *watch, int64_t 
     bool poll = p->op->code == PIER_OP_POLL;
     enum pier__turnout turnout;
     do {
-        *out = poll ? look(p) : pier__op_try(p->op, /* wait= */ false);
+        *out = poll ? look(p, watch) : pier__op_try(p->op, /* wait= */ false);
         learn(p, watch, *out);
         turnout = pier__pending_judge(p, *out);
     } while (turnout == PIER__ANEW);
@@ -229,13 +230,16 @@ static void tell(struct pier__loop *loop, int fd, uint64_t birth, uint32_t event
      * there are no more.
      */
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLPRI)) watch->ended = true;
+    if (events & EPOLLPRI) watch->urgent = true;
     for (struct pier__pending *p = watch->first, *next; p; p = next) {
         int64_t n;
         next = p->next;
-        if (!(told & watch->ready & direction(p))) continue;
-        if (attempt(p, watch, &n)) {
+        if (!(told & direction(p))) continue;
+        bool worth = watch->ready & direction(p);
+        if (!worth && !watch->doubt) continue; /* those before it have taken all */
+        if (worth && attempt(p, watch, &n)) {
             end(loop, p, watch, n);
-        } else if (++p->lies > LIES && p->op->code != PIER_OP_CONNECT) {
+        } else if (worth && ++p->lies > LIES && p->op->code != PIER_OP_CONNECT) {
             /* No edge will tell of it again: after its nap it shall try. */
             watch->ready |= direction(p);
             end(loop, p, watch, -EAGAIN);

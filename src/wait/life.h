@@ -86,7 +86,7 @@ struct pier__life {
     _Atomic int64_t state;
     _Atomic uint64_t birth;       /* a number that no other descriptor has or had */
     struct pier__waiter *waiters; /* under the one lock of life.c */
-    uint8_t traits;               /* bits of enum pier__trait */
+    _Atomic uint8_t traits;       /* bits of enum pier__trait */
     _Atomic int8_t mode;          /* enum pier__mode: what O_NONBLOCK is known to be */
     _Atomic bool shared;          /* the description may have other owners: duplicates, forks */
     _Atomic bool listening;       /* accept may wait for it, and a receive fails */

@@ -36,6 +36,7 @@ struct pier__watch {
     struct pier__pending *first; /* in the order of their coming */
     uint8_t ready;               /* the directions that are not yet seen to be otherwise */
     bool ended;                  /* hung up or failed: always ready */
+    bool urgent;                 /* there was an urgent byte, and receives stop at its place */
     bool doubt;                  /* a receive may have left something that no edge will tell of */
     bool bare;                   /* registered for one event, whatever it is */
 };
