@@ -198,7 +198,7 @@ static void unpublish(struct pier__entry *entry)
 {
     atomic_store(&entry->serving, NULL);
     while (atomic_load(&entry->stoppers) > 0) {
-        (void)pier__await_woken(NULL, pier__seam->now() + PIER_SECOND / 1000);
+        (void)pier__await_woken_shielded(pier__seam->now() + PIER_SECOND / 1000);
     }
 }
 

@@ -8,8 +8,25 @@
 #include <poll.h>
 #include <stddef.h>
 
-/* Wait until granted, or give up and leave the queue; a grant that came meanwhile is accepted. */
-static int await_grant(struct pier__place *self, struct pier__life *life, pier_time deadline)
+void pier__turn_give(struct pier__turn *turn)
+{
+    atomic_store_explicit(&turn->holder, 0, memory_order_relaxed);
+    uint32_t alone = 1;
+    if (atomic_compare_exchange_strong_explicit(
+            &turn->state, &alone, 0, memory_order_release, memory_order_relaxed))
+        return;
+    pier__life_lock();
+    if (!pier__line_call(&turn->waiting, 0))
+        atomic_store_explicit(&turn->state, 0, memory_order_release);
+    pier__life_unlock();
+}
+
+/*
+ * Wait until granted, or give up and leave the queue. A grant that came at the last moment is
+ * accepted; but a cancel that was told here is told nowhere else, so then it is passed on.
+ */
+static int await_grant(
+    struct pier__turn *turn, struct pier__place *self, struct pier__life *life, pier_time deadline)
 {
     int64_t err = 0;
     for (;;) {
@@ -17,7 +34,8 @@ static int await_grant(struct pier__place *self, struct pier__life *life, pier_t
         bool granted = self->called;
         if (!granted && err < 0) pier__line_leave(self);
         pier__life_unlock();
-        if (granted) return 0;
+        if (granted && (err >= 0 || err == -ETIME)) return 0;
+        if (granted) pier__turn_give(turn);
         if (err < 0) return (int)err;
         err = pier__await_woken(life, deadline);
     }
@@ -40,7 +58,7 @@ static int take(
     bool got_it = atomic_exchange_explicit(&turn->state, 2, memory_order_acquire) == 0;
     if (!got_it) pier__line_join(&turn->waiting, &self);
     pier__life_unlock();
-    return got_it ? 0 : await_grant(&self, life, deadline);
+    return got_it ? 0 : await_grant(turn, &self, life, deadline);
 }
 
 int pier__turn_take(
@@ -49,17 +67,4 @@ int pier__turn_take(
     int err = take(turn, life, timeout, deadline);
     if (err == 0) atomic_store_explicit(&turn->holder, pier__strand_number(), memory_order_relaxed);
     return err;
-}
-
-void pier__turn_give(struct pier__turn *turn)
-{
-    atomic_store_explicit(&turn->holder, 0, memory_order_relaxed);
-    uint32_t alone = 1;
-    if (atomic_compare_exchange_strong_explicit(
-            &turn->state, &alone, 0, memory_order_release, memory_order_relaxed))
-        return;
-    pier__life_lock();
-    if (!pier__line_call(&turn->waiting, 0))
-        atomic_store_explicit(&turn->state, 0, memory_order_release);
-    pier__life_unlock();
 }

@@ -269,14 +269,13 @@ int pier__work_await(struct pier__work *work, struct pier__life *life, pier_time
         work->drop(work);
         return (int)err;
     }
-    while (!pier__work_done(work)) {
-        if (err < 0) {
-            pier__work_leave(work);
-            return (int)err;
-        }
+    while (err >= 0 && !pier__work_done(work)) {
         err = pier__await_woken(life, deadline);
     }
-    return 0;
+    bool late = err == -ETIME && pier__work_done(work); /* at the last moment */
+    if (err >= 0 || late) return 0;
+    pier__work_leave(work); /* done or not: a cancel that was told here is told nowhere else */
+    return (int)err;
 }
 
 struct pier__work_counts pier__work_counts(void)
