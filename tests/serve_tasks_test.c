@@ -322,3 +322,32 @@ TEST(the_environment_chooses_who_runs_the_handlers)
         assert_int_equal(server_join(&server), 0);
     }
 }
+
+static void ends_at_once(int client, void *arg)
+{
+    (void)client;
+    struct inside *inside = arg;
+    atomic_fetch_add(&inside->server.ready, 1);
+}
+
+enum { CROWD = 400 };
+
+/* All are queued when it begins. Handlers have a turn long before it has taken them all. */
+static int serve_a_crowd(void *arg)
+{
+    struct inside *inside = arg;
+    int s[CROWD];
+    for (int i = 0; i < CROWD; i++)
+        s[i] = server_dial(&inside->server);
+    pier_spawn(serve_in_task, inside, &(pier_spawn_opts){.detached = true});
+    while (atomic_load(&inside->server.ready) < CROWD)
+        assert_int_equal(pier_sleep(0.001), 0);
+    if (strcmp(pier_backend_name(), "epoll") == 0)
+        assert_true(server_count(&inside->server.counts.peak) < CROWD / 2);
+    server_stop(&inside->server, 5);
+    for (int i = 0; i < CROWD; i++)
+        pier_close(s[i]);
+    return 0;
+}
+
+TEST(a_crowd_of_clients_leaves_the_others_a_turn) { run_inside(serve_a_crowd, ends_at_once, 0); }

@@ -12,6 +12,7 @@
 #include "net/serve.h"
 #include "sock/limit.h"
 #include "sock/socket.h"
+#include "wait/task.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -194,6 +195,8 @@ static int take_one(struct pier__serving *serving, bool stopping)
     if (pier__serve_surplus(serving) || room(serving) == 0)
         return wait_for_news(serving, /* listener= */ false, PIER_NEVER);
     struct pier__sockaddr peer;
+    int off = stopping ? 0 : pier__task_begin(); /* the others have a turn, however many come */
+    if (off < 0) return off;
     int s = pier__accept_in(&serving->use, &peer, /* wait= */ false);
     int err = s < 0 ? s : serve_one(serving, s);
     if (err == 0) return 1;
