@@ -99,6 +99,7 @@ static int await_file(const struct job *job)
     do {
         struct pollfd fds[2] = {{.fd = job->file, .events = POLLIN}};
         struct pier__op op = {.code = PIER_OP_POLL,
+            .fd = job->use->fd,
             .life = life_of(job),
             .timeout = PIER_NEVER,
             .deadline = until,
