@@ -388,8 +388,28 @@ TEST(error_after_some_datagrams_is_the_next_calls)
     clear_in(MOST);
     assert_int_equal(pier_recv_many(pair[0], in, MOST, 0), 3);
     seams_remove();
+    assert_int_equal(pier_wait_readable(pair[0], 0), 0);
     assert_int_equal(pier_recv_many(pair[0], in, MOST, MSG_DONTWAIT), -ECONNREFUSED);
+    assert_int_equal(pier_wait_readable(pair[0], 0), -ETIME);
     assert_int_equal(pier_recv_many(pair[0], in, MOST, MSG_DONTWAIT), -EAGAIN);
+    scene_close(pair);
+}
+
+TEST(datagrams_of_no_bytes_that_are_left_can_be_waited_for)
+{
+    int pair[2];
+    pier_addr at;
+    receiver_and_sender(/* gro= */ true, pair, &at);
+    assert_int_equal(pier_wait_readable(pair[0], 0), -ETIME);
+    send_super(pair, &at, 2, 100);
+    pier_waitable either = {.what = PIER_WAIT_READABLE, .socket = pair[0]};
+    clear_in(MOST);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pier_wait_readable(pair[0], 0), 0);
+        assert_int_equal(pier_wait_any(&either, 1, 0), 1);
+        assert_int_equal(pier_recv_many(pair[0], in, 1, 0), 1);
+    }
+    assert_int_equal(pier_wait_readable(pair[0], 0), -ETIME);
     scene_close(pair);
 }
 

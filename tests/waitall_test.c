@@ -325,3 +325,51 @@ TEST(cancel_and_close_end_a_peek_that_waits_for_more)
 {
     scene_on_each_backend(is_ended_while_peeking);
 }
+
+/* A pair, of which the first has read the first half ahead, behind a line. */
+static void read_ahead(int pair[2])
+{
+    char line[8];
+    scene_pair("tcp", pair);
+    assert_int_equal(pier_send(pair[1], "x\nabcdefghij", 2 + HALF, 0), 2 + HALF);
+    scene_await_bytes(pair[0], 2 + HALF);
+    assert_int_equal(pier_recv_line(pair[0], line, sizeof line), 2);
+    assert_int_equal(pier_pending(pair[0]), HALF);
+    memset(got, 0, sizeof got);
+}
+
+static void *send_second_half(void *arg)
+{
+    const struct sender *sender = arg;
+    test_sleep(0.02);
+    send_half(sender, 1);
+    return NULL;
+}
+
+TEST(what_was_read_ahead_is_no_reason_to_stop)
+{
+    for (size_t i = 0; i < PIER_COUNT(ways); i++) {
+        int pair[2];
+        read_ahead(pair);
+        struct sender sender = {.s = pair[1], .descriptor = -1};
+        pthread_t thread = test_thread(send_second_half, &sender);
+        assert_came(ways[i](pair[0], BOTH, MSG_WAITALL), BOTH);
+        test_join(thread);
+        scene_close(pair);
+    }
+}
+
+TEST(failure_of_the_rest_is_told_and_what_was_read_ahead_is_still_there)
+{
+    for (size_t i = 0; i < PIER_COUNT(ways); i++) {
+        int pair[2];
+        read_ahead(pair);
+        scene_reset(pair[1]);
+        struct pollfd reset = {.fd = pair[0], .events = POLLIN};
+        assert_int_equal(poll(&reset, 1, -1), 1);
+        assert_int_equal(ways[i](pair[0], BOTH, MSG_WAITALL), -ECONNRESET);
+        memset(got, 0, sizeof got);
+        assert_came(ways[i](pair[0], BOTH, 0), HALF);
+        assert_int_equal(pier_close(pair[0]), 0);
+    }
+}

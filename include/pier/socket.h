@@ -248,7 +248,8 @@ PIER_API int pier_getpeername(int s, pier_addr *out);
  * of 0 that is -EAGAIN. One call moves at most 0x7ffff000 bytes.
  *
  * MSG_WAITALL in `flags` waits until a stream has brought all of `len`, or ends, or fails,
- * which is told by the next call then. Under a limit it means nothing, as in Python;
+ * which is told by the next call then; but when the rest of what framing has read ahead
+ * fails, that is told, and those bytes stay. Under a limit it means nothing, as in Python;
  * pier_recv_exactly() has no such exceptions.
  *
  * Cancel, time-out: no byte has moved; with MSG_WAITALL what has moved is returned, and the

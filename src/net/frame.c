@@ -2,7 +2,6 @@
 /* Reading by shape: exact lengths, up to a delimiter, everything. */
 #include "net/frame.h"
 
-#include "base/seam.h"
 #include "base/trace.h"
 #include "net/peek.h"
 #include "sock/buffer.h"
@@ -118,7 +117,8 @@ static int64_t read_in_turn(struct frame *frame)
     int err = pier__check_stream(&frame->use); /* each message is a record already */
     if (err < 0) return err;
     frame->limit = pier__conversation_limit(entry, &frame->timeout);
-    if (frame->limit != PIER_NEVER && pier__seam->now() >= frame->limit) return -ETIME;
+    err = pier__begin_buffered(frame->timeout, frame->limit);
+    if (err < 0) return err;
     if (!entry) return frame->read(frame);
     err = pier__turn_take(&entry->reading, &entry->life, frame->timeout, frame->limit);
     if (err < 0) return err;

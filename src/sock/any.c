@@ -123,7 +123,7 @@ static int look(struct any *any, size_t i)
     case PIER_WAIT_READABLE:
     case PIER_WAIT_WRITABLE:
         if (is_closing(any, i)) return -ECANCELED;
-        return entry && w->what == PIER_WAIT_READABLE && pier__buffer_pending(entry) > 0;
+        return entry && w->what == PIER_WAIT_READABLE && pier__buffer_ready(entry);
     case PIER_WAIT_EVENT: return pier__event_ready(w->event);
     case PIER_WAIT_SEMAPHORE: return pier__semaphore_ready(w->semaphore);
     case PIER_WAIT_GET: return pier__queue_ready(w->queue, /* to_put= */ false);

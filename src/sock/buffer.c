@@ -65,6 +65,31 @@ ssize_t pier__buffer_drain(struct pier__entry *entry, void *buf, size_t len, int
     return (ssize_t)n;
 }
 
+uint64_t pier__buffer_place(struct pier__entry *entry)
+{
+    struct pier__buffer *b = buffer_of(entry);
+    if (!b) return 0;
+    pthread_mutex_lock(&b->lock);
+    uint64_t place = b->taken;
+    pthread_mutex_unlock(&b->lock);
+    return place;
+}
+
+bool pier__buffer_untake(struct pier__entry *entry, uint64_t place, size_t n)
+{
+    struct pier__buffer *b = buffer_of(entry);
+    if (!b) return false;
+    pthread_mutex_lock(&b->lock);
+    bool alone = b->taken == place + n && b->head >= n && !b->filling;
+    if (alone) {
+        b->head -= n;
+        b->taken -= n;
+        pier__mark_special(entry, PIER__HAS_BUFFER, true);
+    }
+    pthread_mutex_unlock(&b->lock);
+    return alone;
+}
+
 size_t pier__buffer_pending(struct pier__entry *entry)
 {
     struct pier__buffer *b = buffer_of(entry);
@@ -73,6 +98,11 @@ size_t pier__buffer_pending(struct pier__entry *entry)
     size_t n = b->tail - b->head;
     pthread_mutex_unlock(&b->lock);
     return n;
+}
+
+bool pier__buffer_ready(struct pier__entry *entry)
+{
+    return pier__gro_kept(entry) || pier__buffer_pending(entry) > 0;
 }
 
 void pier__buffer_free(struct pier__entry *entry)

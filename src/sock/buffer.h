@@ -26,8 +26,18 @@
  */
 ssize_t pier__buffer_drain(struct pier__entry *entry, void *buf, size_t len, int flags);
 
-/* How many bytes lie in it. */
+/* The place of its first byte in the stream. */
+uint64_t pier__buffer_place(struct pier__entry *entry);
+
+/*
+ * Give n bytes back that were drained from this place on, and were all that lay in it. False: not
+ * if others have been there meanwhile.
+ */
+bool pier__buffer_untake(struct pier__entry *entry, uint64_t place, size_t n);
+
+/* How many bytes lie in it, and whether the next receive gets something without the kernel. */
 size_t pier__buffer_pending(struct pier__entry *entry);
+bool pier__buffer_ready(struct pier__entry *entry);
 
 /*
  * Drop the bytes and their memory, and leave the entry's state alone. For the last one out: nobody

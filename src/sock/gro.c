@@ -4,6 +4,7 @@
 #include "base/addr.h"
 #include "base/seam.h"
 #include "base/trace.h"
+#include "sock/io.h"
 #include "sock/message.h"
 
 #include <errno.h>
@@ -23,6 +24,7 @@
  */
 struct pier__gro {
     _Atomic size_t pending; /* how many bytes are left, for those who have no turn */
+    _Atomic bool kept;      /* and whether there is anything for the next call */
     char *_Atomic bytes;    /* LONGEST of them */
     size_t head, tail;      /* what is left, in bytes */
     size_t left;            /* and in datagrams: one of 0 bytes counts */
@@ -115,11 +117,18 @@ size_t pier__gro_pending(struct pier__entry *entry)
     return gro ? atomic_load_explicit(&gro->pending, memory_order_relaxed) : 0;
 }
 
+bool pier__gro_kept(struct pier__entry *entry)
+{
+    struct pier__gro *gro = gro_of(entry);
+    return gro && atomic_load_explicit(&gro->kept, memory_order_relaxed);
+}
+
 static void forget(struct pier__gro *gro)
 {
     gro->head = gro->tail = gro->left = 0;
     gro->error = 0;
     atomic_store_explicit(&gro->pending, 0, memory_order_relaxed);
+    atomic_store_explicit(&gro->kept, false, memory_order_relaxed);
 }
 
 void pier__gro_free(struct pier__entry *entry)
@@ -137,6 +146,18 @@ void pier__gro_after_fork(struct pier__entry *entry)
     if (gro && atomic_load(&entry->reading.state)) forget(gro);
 }
 
+static void end(const struct receipt *receipt)
+{
+    struct pier__gro *gro = receipt->gro;
+    size_t pending = gro->tail - gro->head;
+    if (pending != atomic_load_explicit(&gro->pending, memory_order_relaxed))
+        atomic_store_explicit(&gro->pending, pending, memory_order_relaxed);
+    bool kept = gro->left > 0 || gro->error < 0;
+    if (kept != atomic_load_explicit(&gro->kept, memory_order_relaxed))
+        atomic_store_explicit(&gro->kept, kept, memory_order_relaxed);
+    pier__turn_give(&receipt->use->entry->reading);
+}
+
 static int64_t begin(struct receipt *receipt, const struct pier__use *use, int flags)
 {
     struct pier__entry *entry = use->entry;
@@ -144,24 +165,16 @@ static int64_t begin(struct receipt *receipt, const struct pier__use *use, int f
     receipt->limit = pier__conversation_limit(entry, &receipt->timeout);
     if (flags & MSG_DONTWAIT) receipt->timeout = 0;
     if (pier__special(entry) & PIER__HAS_FAILED_BIND) return atomic_load(&entry->failed_bind);
-    if (receipt->limit != PIER_NEVER && pier__seam->now() >= receipt->limit) return -ETIME;
-    int64_t err = pier__turn_take(&entry->reading, &entry->life, receipt->timeout, receipt->limit);
+    int64_t err = pier__begin_buffered(receipt->timeout, receipt->limit);
+    if (err < 0) return err;
+    err = pier__turn_take(&entry->reading, &entry->life, receipt->timeout, receipt->limit);
     if (err < 0) return err;
     struct pier__gro *gro = receipt->gro;
     if (gro->left > 0 || gro->error == 0) return 0;
     err = gro->error;
     gro->error = 0;
-    pier__turn_give(&entry->reading);
+    end(receipt);
     return err;
-}
-
-static void end(const struct receipt *receipt)
-{
-    struct pier__gro *gro = receipt->gro;
-    size_t pending = gro->tail - gro->head;
-    if (pending != atomic_load_explicit(&gro->pending, memory_order_relaxed))
-        atomic_store_explicit(&gro->pending, pending, memory_order_relaxed);
-    pier__turn_give(&receipt->use->entry->reading);
 }
 
 static const pier_addr *sender(struct pier__gro *gro)

@@ -46,6 +46,9 @@ int64_t pier__gro_recvmsg(const struct pier__use *use, struct msghdr *msg, int f
 /* What of a super-datagram is left, in bytes. */
 size_t pier__gro_pending(struct pier__entry *entry);
 
+/* Is there anything for the next call: a datagram, be it of 0 bytes, or an error? */
+bool pier__gro_kept(struct pier__entry *entry);
+
 /* Drop what is left and its memory. For the last one out. */
 void pier__gro_free(struct pier__entry *entry);
 

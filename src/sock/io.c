@@ -9,6 +9,7 @@
 #include "sock/buffer.h"
 #include "sock/gro.h"
 #include "sock/resolve.h"
+#include "wait/task.h"
 #include "wait/thread.h"
 
 #include <pier/socket.h>
@@ -62,20 +63,41 @@ static int64_t special(const struct pier__use *use)
     return use->entry ? pier__special(use->entry) : 0;
 }
 
-/* Take what framing has read ahead. With MSG_WAITALL the kernel is asked for the rest. */
+int pier__begin_buffered(int64_t timeout, pier_time deadline)
+{
+    if (deadline != PIER_NEVER && pier__seam->now() >= deadline) return -ETIME;
+    return timeout == 0 ? 0 : pier__task_begin();
+}
+
+int64_t pier__with_buffered(struct pier__entry *entry, uint64_t place, size_t have, int64_t n)
+{
+    if (n < 0 && pier__buffer_untake(entry, place, have)) return n;
+    return (int64_t)have + (n > 0 ? n : 0);
+}
+
+bool pier__waits_for_all(int flags, int64_t timeout, pier_time deadline)
+{
+    bool limited = timeout != PIER_NEVER || deadline != PIER_NEVER;
+    return flags & MSG_WAITALL && !(flags & (MSG_PEEK | MSG_DONTWAIT)) && !limited;
+}
+
+/*
+ * Take what framing has read ahead. With MSG_WAITALL the kernel is asked for the rest; if that
+ * fails, nothing has moved.
+ */
 static int64_t recv_buffered(const struct pier__use *use, void *buf, size_t len, int flags,
     int64_t timeout, pier_time deadline)
 {
-    if (deadline != PIER_NEVER && pier__seam->now() >= deadline) return -ETIME;
+    int err = pier__begin_buffered(timeout, deadline);
+    if (err < 0) return err;
     bool past = flags & PAST_BUFFER;
     if (len == 0 && !past && pier__buffer_pending(use->entry)) return 0;
-    ssize_t have = past ? 0 : pier__buffer_drain(use->entry, buf, len, flags);
-    if (have > 0 && (!(flags & MSG_WAITALL) || flags & MSG_PEEK || (size_t)have == len))
-        return have;
-    int64_t n =
-        pier__recv_some(use, (char *)buf + have, len - (size_t)have, flags, timeout, deadline);
-    if (have == 0) return n;
-    return n > 0 ? have + n : have;
+    uint64_t place = pier__buffer_place(use->entry);
+    size_t have = past ? 0 : (size_t)pier__buffer_drain(use->entry, buf, len, flags);
+    bool rest = have < len && pier__waits_for_all(flags, timeout, deadline);
+    if (have > 0 && !rest) return (int64_t)have;
+    int64_t n = pier__recv_some(use, (char *)buf + have, len - have, flags, timeout, deadline);
+    return have > 0 ? pier__with_buffered(use->entry, place, have, n) : n;
 }
 
 int64_t pier__recv(const struct pier__use *use, void *buf, size_t len, int flags)
@@ -449,7 +471,7 @@ static int64_t wait_for(int s, short events, pier_time deadline)
     op.timeout =
         PIER_NEVER; /* the time-out is for operations; this one has been given its own limit */
     deadline = pier__earlier(own, deadline);
-    if (events == POLLIN && use.entry && pier__buffer_pending(use.entry)) n = 1;
+    if (events == POLLIN && use.entry && pier__buffer_ready(use.entry)) n = 1;
     while (n == 0) {
         bool over = deadline != PIER_NEVER && pier__seam->now() >= deadline;
         if (over) op.timeout = 0;

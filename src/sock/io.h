@@ -13,6 +13,22 @@
 /* What several verbs that move bytes are made of. Neither traces nor records a failure. */
 
 /*
+ * A call begins that may find what it wants in the read buffer: 0, -ETIME, or what else ends a call
+ * that may wait.
+ */
+int pier__begin_buffered(int64_t timeout, pier_time deadline);
+
+/* Does MSG_WAITALL mean something? */
+bool pier__waits_for_all(int flags, int64_t timeout, pier_time deadline);
+
+/*
+ * What a receive has come to that took `have` bytes from the read buffer at `place`, and asked the
+ * kernel for the rest, which said n. If that is a failure, they go back and it is told; or they are
+ * what has moved, where others have read on meanwhile.
+ */
+int64_t pier__with_buffered(struct pier__entry *entry, uint64_t place, size_t have, int64_t n);
+
+/*
  * One receive or send under given limits (as in struct pier__op), past the read buffer and without
  * a turn. Receiving is stopped by a remembered failed bind.
  */

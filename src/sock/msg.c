@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <string.h>
 
 /*
  * 0, or why this cannot be a message: no header, buffers of more than SSIZE_MAX together, or too
@@ -89,25 +90,16 @@ ssize_t pier_sendmsg(int s, const struct msghdr *msg, int flags)
     return n;
 }
 
-/*
- * Spread what framing has read ahead over the buffers; it came without a name and without control
- * data.
- */
-static int64_t recv_buffered(const struct pier__use *use, struct msghdr *msg, int flags)
+/* Spread what framing has read ahead over the buffers. */
+static int64_t drain(const struct pier__use *use, const struct msghdr *msg, int flags)
 {
     int64_t moved = 0;
-    pier_time deadline = atomic_load(&use->entry->deadline);
-    if (deadline != PIER_NEVER && pier__seam->now() >= deadline) return -ETIME;
     for (size_t i = 0; i < msg->msg_iovlen; i++) {
         const struct iovec *v = &msg->msg_iov[i];
         ssize_t n = pier__buffer_drain(use->entry, v->iov_base, v->iov_len, flags);
         moved += n;
         if ((size_t)n < v->iov_len || (moved > 0 && flags & MSG_PEEK)) break;
     }
-    if (moved == 0) return 0;
-    msg->msg_namelen = 0;
-    msg->msg_controllen = 0;
-    msg->msg_flags = 0;
     return moved;
 }
 
@@ -117,6 +109,60 @@ static bool may_bring_descriptors(const struct pier__use *use, const struct msgh
     if (msg->msg_controllen == 0) return false;
     int family = pier__family_of(use);
     return family == AF_UNIX || family < 0;
+}
+
+static int64_t recv_kernel(const struct pier__use *use, struct msghdr *msg, int flags)
+{
+    socklen_t name_room = msg->msg_namelen;
+    struct pier__op op = {.code = PIER_OP_RECVMSG,
+        .fd = use->fd,
+        .flags = may_bring_descriptors(use, msg) ? flags | MSG_CMSG_CLOEXEC : flags,
+        .with.msg_in = msg};
+    pier__limit(&op, use);
+    int64_t n = pier__remembered(use->entry, pier__await(&op));
+    /* Whoever did not ask for close-on-exec is not told of it. */
+    if (n >= 0 && !(flags & MSG_CMSG_CLOEXEC)) msg->msg_flags &= ~MSG_CMSG_CLOEXEC;
+    /* The kernel tells the length that the name has, not the one it wrote (accept(2)). */
+    if (n >= 0 && msg->msg_namelen > name_room) msg->msg_namelen = name_room;
+    return n;
+}
+
+/* MSG_WAITALL: what comes after the first `have` bytes, which were read ahead. */
+static int64_t recv_rest(
+    const struct pier__use *use, const struct msghdr *msg, size_t have, int flags)
+{
+    struct iovec *iov = pier__seam->allocate(NULL, msg->msg_iovlen * sizeof *iov);
+    if (!iov) return -ENOMEM;
+    memcpy(iov, msg->msg_iov, msg->msg_iovlen * sizeof *iov);
+    size_t done = pier__iov_skip(iov, msg->msg_iovlen, have);
+    struct msghdr rest = {.msg_iov = iov + done, .msg_iovlen = msg->msg_iovlen - done};
+    int64_t n = recv_kernel(use, &rest, flags);
+    pier__seam->release(iov);
+    return n;
+}
+
+/*
+ * Take what framing has read ahead, which came without a name and without control data. 0: there is
+ * nothing. See pier__with_buffered().
+ */
+static int64_t recv_buffered(const struct pier__use *use, struct msghdr *msg, int flags)
+{
+    struct pier__op limits = {0};
+    pier__limit(&limits, use);
+    int err = pier__begin_buffered(limits.timeout, limits.deadline);
+    if (err < 0) return err;
+    uint64_t place = pier__buffer_place(use->entry);
+    int64_t have = drain(use, msg, flags), all = pier__iov_length(msg->msg_iov, msg->msg_iovlen);
+    if (have == 0) return 0;
+    if (have < all && pier__waits_for_all(flags, limits.timeout, limits.deadline)) {
+        int64_t n = recv_rest(use, msg, (size_t)have, flags);
+        have = pier__with_buffered(use->entry, place, (size_t)have, n);
+        if (have < 0) return have;
+    }
+    msg->msg_namelen = 0;
+    msg->msg_controllen = 0;
+    msg->msg_flags = 0;
+    return have;
 }
 
 static int64_t recv_message(const struct pier__use *use, struct msghdr *msg, int flags)
@@ -131,18 +177,7 @@ static int64_t recv_message(const struct pier__use *use, struct msghdr *msg, int
         int64_t n = recv_buffered(use, msg, flags);
         if (n != 0) return n;
     }
-    socklen_t name_room = msg->msg_namelen;
-    struct pier__op op = {.code = PIER_OP_RECVMSG,
-        .fd = use->fd,
-        .flags = may_bring_descriptors(use, msg) ? flags | MSG_CMSG_CLOEXEC : flags,
-        .with.msg_in = msg};
-    pier__limit(&op, use);
-    int64_t n = pier__remembered(entry, pier__await(&op));
-    /* Whoever did not ask for close-on-exec is not told of it. */
-    if (n >= 0 && !(flags & MSG_CMSG_CLOEXEC)) msg->msg_flags &= ~MSG_CMSG_CLOEXEC;
-    /* The kernel tells the length that the name has, not the one it wrote (accept(2)). */
-    if (n >= 0 && msg->msg_namelen > name_room) msg->msg_namelen = name_room;
-    return n;
+    return recv_kernel(use, msg, flags);
 }
 
 int64_t pier__recvmsg(const struct pier__use *use, struct msghdr *msg, int flags)
