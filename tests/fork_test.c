@@ -167,3 +167,36 @@ TEST(forked_child_does_not_trust_a_buffer_that_another_thread_was_changing)
     assert_int_equal(pier_close(pair[0]), 0);
     assert_int_equal(pier_close(pair[1]), 0);
 }
+
+static int does_nothing(void *unused)
+{
+    (void)unused;
+    return 0;
+}
+
+static void *holds_the_lock(void *held)
+{
+    pier__life_lock();
+    atomic_store((atomic_bool *)held, true);
+    test_sleep(0.1);
+    pier__life_unlock();
+    return NULL;
+}
+
+static void runs_a_loop(void *unused)
+{
+    (void)unused;
+    alarm(TEST_LIMIT / 2);
+    assert_int_equal(pier_run(does_nothing, NULL, NULL), 0);
+}
+
+TEST(fork_of_a_process_with_loops_and_no_socket_leaves_the_child_a_free_lock)
+{
+    atomic_bool held = false;
+    assert_int_equal(pier_run(does_nothing, NULL, NULL), 0);
+    pthread_t thread = test_thread(holds_the_lock, &held);
+    while (!held)
+        test_sleep(0.001);
+    assert_int_equal(in_child(runs_a_loop, NULL), 0);
+    test_join(thread);
+}

@@ -31,7 +31,6 @@ static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 /* The two processes will share every description. */
 static void before_fork(void)
 {
-    pier__life_lock();
     for (int s = 0, end = atomic_load(&highest); s <= end; s++) {
         struct pier__entry *entry = pier__entry_at(s);
         if (entry && atomic_load(&entry->life.state) & PIER__OPEN) pier__entry_share(entry);
@@ -44,7 +43,6 @@ static void before_fork(void)
  */
 static void after_fork(void)
 {
-    pier__life_unlock();
     const int end = atomic_load(&highest);
     for (int s = 0; s <= end; s++) {
         struct pier__entry *entry = pier__entry_at(s);
@@ -62,7 +60,11 @@ static void after_fork(void)
     }
 }
 
-static void watch_forks(void) { pthread_atfork(before_fork, pier__life_unlock, after_fork); }
+static void watch_forks(void)
+{
+    pier__life_watch_forks();
+    pthread_atfork(before_fork, NULL, after_fork);
+}
 
 static struct pier__entry *make_chunk(int fd)
 {

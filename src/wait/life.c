@@ -11,6 +11,17 @@ void pier__life_lock(void) { pthread_mutex_lock(&lock); }
 
 void pier__life_unlock(void) { pthread_mutex_unlock(&lock); }
 
+static void watch_forks(void)
+{
+    pthread_atfork(pier__life_lock, pier__life_unlock, pier__life_unlock);
+}
+
+void pier__life_watch_forks(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
+}
+
 void pier__life_watch(struct pier__life *life, struct pier__waiter *waiter)
 {
     pier__life_lock();

@@ -147,4 +147,7 @@ void pier__life_after_fork(struct pier__life *life);
 void pier__life_lock(void);
 void pier__life_unlock(void);
 
+/* From now on no fork finds it held: to be called before it is first taken. */
+void pier__life_watch_forks(void);
+
 #endif

@@ -286,7 +286,11 @@ static void after_fork(void)
     pier__strand_of_task = NULL;
 }
 
-static void watch_forks(void) { pthread_atfork(NULL, NULL, after_fork); }
+static void watch_forks(void)
+{
+    pier__life_watch_forks();
+    pthread_atfork(NULL, NULL, after_fork);
+}
 
 static void enlist(struct pier__loop *loop)
 {
