@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What lies in a socket though no edge of epoll will tell of it any more: whoever receives next gets
- * it all the same, in every world.
+ * What lies in a socket though no edge of epoll will tell of it any more: whoever receives next
+ * gets it all the same, in every world.
  */
 #include "harness.h"
 #include "scene.h"

@@ -79,9 +79,9 @@ static struct pier__entry *make_chunk(int fd)
 }
 
 /*
- * What shutdown(2) does not wake would sleep on, most of all a Unix datagram's send, which waits for
- * the receiver's queue and not for its own. And what stops before there is nothing left: AF_UNIX
- * where descriptors came with the bytes, SCTP at the end of each message.
+ * What shutdown(2) does not wake would sleep on, most of all a Unix datagram's send, which waits
+ * for the receiver's queue and not for its own. And what stops before there is nothing left:
+ * AF_UNIX where descriptors came with the bytes, SCTP at the end of each message.
  */
 static uint8_t traits(int family, int type, int protocol)
 {
