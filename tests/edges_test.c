@@ -51,6 +51,31 @@ TEST(bytes_behind_an_urgent_byte_that_was_taken_are_received)
     scene_close(pair);
 }
 
+static void *takes_the_urgent_byte(void *s)
+{
+    char byte;
+    assert_int_equal(pier_recv(*(int *)s, &byte, 1, MSG_OOB), 1);
+    return NULL;
+}
+
+static int receives_behind_it(void *unused)
+{
+    (void)unused;
+    int pair[2];
+    scene_pair("tcp", pair);
+    send_around_an_urgent_byte(pair);
+    test_join(test_thread(takes_the_urgent_byte, &pair[0]));
+    expect(pair[0], "abc");
+    expect(pair[0], "efg");
+    scene_close(pair);
+    return 0;
+}
+
+TEST(bytes_behind_an_urgent_byte_that_a_thread_took_are_received_by_a_task)
+{
+    scene_on_each_backend(receives_behind_it);
+}
+
 TEST(bytes_behind_an_urgent_byte_that_nobody_takes_are_received)
 {
     int pair[2];

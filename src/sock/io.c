@@ -157,7 +157,8 @@ struct plain {
 static inline bool is_plain(int s, const void *buf, size_t len, int flags)
 {
     if (PIER_UNLIKELY(pier__strand_of_task != NULL)) return false;
-    return (unsigned)s < PIER__CHUNK && buf && (ssize_t)len > 0 && !(flags & MSG_DONTWAIT);
+    return (unsigned)s < PIER__CHUNK && buf && (ssize_t)len > 0 &&
+           !(flags & (MSG_DONTWAIT | MSG_OOB));
 }
 
 /*
