@@ -487,11 +487,19 @@ ON_EACH(a_handler_may_end_its_thread)
 static void fork_and_return(int client, void *arg)
 {
     pid_t child = fork();
+#ifdef PIER__ASAN
+    if (child == 0)
+        alarm(10); /* its leak checker may find its own lock held, by who is not there */
+    bool may_hang = true;
+#else
+    bool may_hang = false;
+#endif
     if (child == 0) return; /* ends the child */
     int status = -1;
     assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(
-        WIFEXITED(status)); /* a leak checker minds the stacks of threads that are not there */
+    /* a leak checker minds the stacks of threads that are not there */
+    bool hung = may_hang && WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM;
+    assert_true(WIFEXITED(status) || hung);
     server_greet(client, arg);
 }
 
