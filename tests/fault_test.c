@@ -60,6 +60,8 @@ static bool settled(int fds)
 
 static void run_failing(int (*scenario)(void), bool onwards, long most)
 {
+    while (!test_pool_rests())
+        test_sleep(0.01); /* for a look-up that was left may have a file open */
     int fds = open_fds();
     for (long n = 1; n <= most; n++) {
         fault_begin(n, onwards);

@@ -215,6 +215,12 @@ static int entries(const char *path)
     return count;
 }
 
+bool test_pool_rests(void)
+{
+    struct pier__work_counts pool = pier__work_counts();
+    return pool.queued == 0 && pool.idle == pool.threads;
+}
+
 bool test_alone(void)
 {
     struct pier__work_counts pool = pier__work_counts();

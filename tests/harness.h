@@ -118,6 +118,9 @@ void test_in_netns_with_time_wait(void);
  */
 bool test_alone(void);
 
+/* Does no thread of the resolver's pool run a look-up, one that nobody waits for any more? */
+bool test_pool_rests(void);
+
 /* How many descriptors this process has open. */
 int test_fd_count(void);
 
