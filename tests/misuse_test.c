@@ -203,6 +203,19 @@ TEST(task_of_another_loop_is_none_here) { on_each(is_looked_for); }
 
 /* Scopes and groups. */
 
+static int fails(void *unused)
+{
+    (void)unused;
+    return -EIO;
+}
+
+static int uses_what_is_nobodys(void *group)
+{
+    assert_int_equal(pier_group_spawn(group, fails, NULL, NULL).number, -EINVAL);
+    assert_int_equal(pier_group_cancel(group), -EINVAL);
+    return 0;
+}
+
 static int leaves_what_it_never_entered(void *unused)
 {
     (void)unused;
@@ -227,6 +240,37 @@ static int leaves_what_it_never_entered(void *unused)
 }
 
 TEST(scope_or_group_that_is_not_entered_is_not_left) { on_each(leaves_what_it_never_entered); }
+
+/* A group that whoever entered it has not left, and its memory is still there. */
+static int enters_and_ends(void *group)
+{
+    assert_int_equal(pier_group_enter(group), 0);
+    return 0;
+}
+
+static void *uses_the_group_of_another(void *group)
+{
+    static const pier_run_opts opts = {.backend = "epoll"};
+    assert_int_equal(pier_run(uses_what_is_nobodys, group, &opts), 0);
+    return NULL;
+}
+
+static int leaves_groups_behind(void *unused)
+{
+    (void)unused;
+    static pier_group forgotten;
+    pier_group own;
+    assert_int_equal(pier_join(pier_spawn(enters_and_ends, &forgotten, NULL), NULL), 0);
+    assert_int_equal(uses_what_is_nobodys(&forgotten), 0);
+    assert_int_equal(pier_group_enter(&own), 0);
+    pthread_t thread = test_thread(uses_the_group_of_another, &own);
+    test_join(thread);
+    assert_int_equal(pier_group_leave(&own), 0);
+    go_on();
+    return 0;
+}
+
+TEST(group_that_no_task_of_the_loop_can_leave_takes_nobody) { on_each(leaves_groups_behind); }
 
 static int enters_long_past(void *unused)
 {

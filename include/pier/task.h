@@ -260,8 +260,9 @@ PIER_API int pier_group_enter(pier_group *group);
 /**
  * pier_spawn() into a group. When a task of it returns a negative number other than
  * -ECANCELED, the others are cancelled, and so is the one that entered the group; a normal
- * end ends nobody. Nobody needs to join them. Errors also: -EINVAL, for a group that is not
- * entered; -ECANCELED, for one that is ending after an error.
+ * end ends nobody. Nobody needs to join them. Errors also: -EINVAL, for a group that no task
+ * of this loop has entered, or that one which has ended did not leave; -ECANCELED, for one
+ * that is ending after an error.
  *
  * Threads: tasks of the same loop. Python: TaskGroup.create_task.
  */
@@ -270,7 +271,7 @@ PIER_API pier_task pier_group_spawn(
 
 /**
  * Cancel every task that is in a group now; one that is spawned into it later is not
- * cancelled. Returns 0; -EINVAL: it is not entered; PIER_ENOTASK.
+ * cancelled. Returns 0; -EINVAL as for pier_group_spawn(); PIER_ENOTASK.
  *
  * Threads: inside the same loop. Python: trio.CancelScope.cancel.
  */

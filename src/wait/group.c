@@ -11,12 +11,20 @@
 
 /* What lies in the fields that the header hides. */
 struct group {
-    struct pier__task *owner;  /* who entered it */
+    struct pier__task *owner;  /* who entered it, */
+    int number;                /* and its number, for the owner may be gone */
     struct pier__line leaving; /* it, while it waits for the end */
 };
 _Static_assert(sizeof(struct group) <= sizeof((pier_group *)0)->hidden, "room in the header");
 
 static struct group *inside(pier_group *group) { return (struct group *)(void *)group->hidden; }
+
+bool pier__group_is_entered(const pier_group *group)
+{
+    if (!group || group->birth == 0) return false;
+    const struct group *g = (const void *)group->hidden;
+    return pier__task_lives((pier_task){.number = g->number, .birth = group->birth});
+}
 
 static void cancel_all(const pier_group *group, struct pier__loop *loop)
 {
@@ -59,7 +67,7 @@ static int enter(pier_group *group)
     if (!self) return PIER_ENOTASK;
     if (is_entered(self, group)) return -EINVAL;
     *group = (pier_group){.birth = self->birth, .outer = self->entered};
-    *inside(group) = (struct group){.owner = self};
+    *inside(group) = (struct group){.owner = self, .number = self->number};
     pier__failure_drop(&self->kept, group); /* of one that lay there and was never left */
     self->entered = group;
     return 0;
@@ -73,7 +81,7 @@ int pier_group_enter(pier_group *group)
 int pier_group_cancel(pier_group *group)
 {
     struct pier__loop *loop = pier__loop_here;
-    int err = !loop ? PIER_ENOTASK : !group || group->birth == 0 ? -EINVAL : 0;
+    int err = !loop ? PIER_ENOTASK : !pier__group_is_entered(group) ? -EINVAL : 0;
     if (err == 0) cancel_all(group, loop);
     return (int)pier__failed("cancel a group", NULL, err);
 }

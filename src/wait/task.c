@@ -131,6 +131,12 @@ static struct pier__slot *find(struct pier__loop *loop, pier_task task)
     return task.birth && slot->birth == task.birth ? slot : NULL;
 }
 
+bool pier__task_lives(pier_task task)
+{
+    const struct pier__slot *slot = find(pier__loop_here, task);
+    return slot && slot->task;
+}
+
 /* In the handler of SIGSEGV: is it this thread's task, at the end of its stack? */
 static bool describe_overflow(const void *address, char *buf, size_t size)
 {
@@ -318,8 +324,10 @@ pier_task pier_spawn(int (*fn)(void *arg), void *arg, const pier_spawn_opts *opt
 pier_task pier_group_spawn(
     pier_group *group, int (*fn)(void *arg), void *arg, const pier_spawn_opts *opts)
 {
-    int err = !group || group->birth == 0 ? -EINVAL : group->error < 0 ? -ECANCELED : 0;
-    if (!pier__task_here()) err = PIER_ENOTASK;
+    int err = !pier__task_here()               ? PIER_ENOTASK
+              : !pier__group_is_entered(group) ? -EINVAL
+              : group->error < 0               ? -ECANCELED
+                                               : 0;
     if (err < 0) return (pier_task){.number = (int)pier__failed("start a task", NULL, err)};
     return spawn(group, fn, arg, opts);
 }

@@ -151,6 +151,12 @@ void pier__task_reap(struct pier__task *task);
 /* Cancel it with this code. */
 void pier__task_cancel(struct pier__task *task, int code);
 
+/* Does this name a task of this thread's loop that has not ended? */
+bool pier__task_lives(pier_task task);
+
+/* Is it a group that a task of this thread's loop has entered, and which that task can still leave? */
+bool pier__group_is_entered(const pier_group *group);
+
 /* A task of its group has ended with this result. */
 void pier__group_lost(struct pier__task *task, int result);
 
