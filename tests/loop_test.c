@@ -430,6 +430,71 @@ static void is_stuck(void)
 
 TEST(tasks_that_wait_for_each_other_fail_a_turn_and_the_loop_goes_on) { on_each(is_stuck); }
 
+static bool may_end;
+
+static int joins_again_and_again(void *arg)
+{
+    while (!may_end)
+        (void)pier_join(either[(intptr_t)arg], NULL);
+    return 0;
+}
+
+/* However often they are cancelled: they are not lost. */
+static void is_stuck_again(void)
+{
+    int stderr_was = dup(STDERR_FILENO), nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    assert_true(stderr_was >= 0 && nowhere >= 0);
+    may_end = false;
+    either[0] = pier_spawn(joins_again_and_again, (void *)1, &(pier_spawn_opts){.detached = true});
+    either[1] = pier_spawn(joins_again_and_again, (void *)0, &(pier_spawn_opts){.detached = true});
+    assert_true(dup2(nowhere, STDERR_FILENO) >= 0);
+    int failed = 0;
+    for (int i = 0; i < 5; i++)
+        failed += pier_loop_turn() == -EDEADLK;
+    assert_true(dup2(stderr_was, STDERR_FILENO) >= 0);
+    assert_int_equal(failed, 5);
+    may_end = true;
+    drive();
+    close(stderr_was);
+    close(nowhere);
+}
+
+TEST(tasks_that_go_on_waiting_for_each_other_fail_each_turn) { on_each(is_stuck_again); }
+
+/* What the thread's own code will do may be what they wait for. */
+static pier_event happened;
+
+static int waits_for_it(void *unused)
+{
+    (void)unused;
+    return pier_event_wait(&happened, PIER_NEVER);
+}
+
+static int waits_for_any(void *unused)
+{
+    (void)unused;
+    pier_waitable w = {.what = PIER_WAIT_EVENT, .event = &happened};
+    return pier_wait_any(&w, 1, PIER_NEVER);
+}
+
+static void is_set_from_between(void)
+{
+    int results[2] = {-1, -1};
+    pier_task tasks[2] = {
+        pier_spawn(waits_for_it, NULL, NULL), pier_spawn(waits_for_any, NULL, NULL)};
+    happened = (pier_event){0};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pier_loop_turn(), 2);
+    assert_int_equal(pier_event_set(&happened), 0);
+    drive();
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pier_join(tasks[i], &results[i]), 0);
+    assert_int_equal(results[0], 0);
+    assert_int_equal(results[1], 1);
+}
+
+TEST(tasks_may_wait_for_what_is_done_between_two_turns) { on_each(is_set_from_between); }
+
 static int is_stubborn(void *arg)
 {
     while (*(volatile bool *)arg)

@@ -75,8 +75,9 @@ PIER_API int pier_loop_fd(void);
  * never waits, and a turn too many does no harm. Returns how many tasks there are that have not
  * ended.
  *
- * -EDEADLK: every task waits for another one (a report of all tasks is written to stderr, and
- * they are cancelled). -EBUSY: called by a task, or by a hook during a turn; PIER_ENOLOOP: no
+ * -EDEADLK: every task waits for another one, and nobody for an object, which the thread's own
+ * code might yet change: they are cancelled, and a report of all tasks is written to stderr,
+ * unless the turn before failed, too. -EBUSY: called by a task, or by a hook during a turn; PIER_ENOLOOP: no
  * loop was opened in this thread. Else what the kernel says when the loop does not work any
  * more; the tasks are cancelled then. After each of them it can be called again.
  *

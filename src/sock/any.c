@@ -29,6 +29,7 @@ struct any {
     struct pier__life **lives;  /* of sockets, else NULL */
     struct pollfd *fds;         /* with one more; negative where there is no descriptor */
     bool sockets, outside;      /* are there any? */
+    bool local;                 /* are there only tasks, and objects that only tasks change? */
     struct pier__waker *waker;
     pier_time limit;
     const pier_waitable *culprit; /* what an error is about, or NULL */
@@ -55,6 +56,7 @@ static int begin_socket(struct any *any, size_t i)
     const pier_waitable *w = &any->waitables[i];
     struct part *part = &any->parts[i];
     any->sockets = true;
+    any->local = false;
     int err = pier__enter(&part->use, w->socket, PIER__WAITER);
     if (err < 0) return err;
     any->fds[i] = (struct pollfd){
@@ -94,6 +96,7 @@ static int begin(struct any *any, size_t i)
     }
     struct pier__object *object = object_of(w);
     if (object && object->outside) any->outside = true;
+    if (object && !pier__object_is_local(object)) any->local = false;
     return pier__object_watch(object, &any->places[i]);
 }
 
@@ -169,16 +172,16 @@ static int collect(struct any *any)
 static int64_t await_change(struct any *any, bool at_once)
 {
     if (at_once && !any->sockets) return 0;
+    if (!any->sockets && !any->outside && !pier__task_here()) return PIER_ENOTASK;
     struct pier__op op = {.code = PIER_OP_POLL,
         .fd = -1,
-        .local = !any->sockets && !any->outside,
+        .local = any->local,
         .timeout = at_once ? 0 : PIER_NEVER,
         .deadline = at_once ? PIER_NEVER : any->limit,
         .with.poll = {.fds = any->fds,
             .count = any->sockets ? any->count : 0,
             .lives = any->lives,
             .doing = "any of several"}};
-    if (op.local && !pier__task_here()) return PIER_ENOTASK;
     return pier__await(&op);
 }
 
@@ -270,7 +273,7 @@ static int enter(struct any *any)
 
 int pier_wait_any(pier_waitable *waitables, size_t count, pier_time deadline)
 {
-    struct any any = {.waitables = waitables, .count = count, .limit = deadline};
+    struct any any = {.waitables = waitables, .count = count, .local = true, .limit = deadline};
     pier_time began = pier__trace_begin();
     int ready = enter(&any);
     if (PIER_UNLIKELY(began)) pier__trace_end(began, -1, ready, "wait_any(%zu)", count);

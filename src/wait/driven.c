@@ -115,7 +115,10 @@ static int look_and_turn(struct pier__loop *loop, pier_time until)
 {
     int err = pier__loop_look(loop, until);
     if (err == 0) err = pier__loop_turn(loop, until);
-    if (err < 0) pier__loop_give_up(loop);
+    if (err < 0)
+        pier__loop_unstick(loop);
+    else
+        loop->stuck = false;
     return err;
 }
 
@@ -142,6 +145,7 @@ int pier_loop_turn(void)
 static int end_tasks(struct pier__loop *loop, pier_time deadline)
 {
     int result = 0;
+    loop->stuck = false;
     pier__loop_cancel_all(loop, -ECANCELED);
     while (loop->task_count > 0) {
         int err = pier__loop_turn(loop, deadline);

@@ -92,7 +92,8 @@ int pier_group_cancel(pier_group *group)
  */
 static int wait_for_all(pier_group *group, struct pier__task *self)
 {
-    const struct pier__standing how = {.deadline = PIER_NEVER, .doing = "a group of tasks"};
+    const struct pier__standing how = {
+        .local = true, .deadline = PIER_NEVER, .doing = "a group of tasks"};
     int canceled = 0;
     unsigned cancels = self->cancels;
     while (group->running > 0) {

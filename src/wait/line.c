@@ -44,7 +44,7 @@ static int pause_task(struct pier__task *task, const struct pier__standing *how)
     if (code < 0) return pier__task_take_off(task, code);
     if (how->deadline != PIER_NEVER && pier__seam->now() >= how->deadline) return -ETIME;
     if (how->lock) pthread_mutex_unlock(how->lock);
-    task->local = !how->lock;
+    task->local = how->local;
     pier__task_park(task, how->doing, how->deadline);
     task->local = false;
     if (how->lock) pthread_mutex_lock(how->lock);

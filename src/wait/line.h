@@ -38,8 +38,8 @@ struct pier__line {
 
 /* How to stand in a line. */
 struct pier__standing {
-    pthread_mutex_t *
-        lock; /* held, and given back for each wait; NULL: it is of one loop, whose tasks alone can call */
+    pthread_mutex_t *lock; /* held, and given back for each wait; NULL: it is of one loop */
+    bool local;            /* tasks of this loop alone can call */
     pier_time deadline;
     const char *doing; /* in words */
 };

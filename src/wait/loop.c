@@ -208,11 +208,12 @@ PIER_FLAT int pier__loop_turn(struct pier__loop *loop, pier_time limit)
         run_first(loop);
     }
     pier__loop_drain(loop);
-    if (loop->task_count == 0) return 0;
+    if (loop->task_count == 0) /* what they left to the kernel must go there all the same */
+        return loop->driven ? pier__loop_look(loop, 0) : 0;
     if (loop->ask_hook) ask_hook(loop);
     pier_time until = loop->ready_count ? 0 : pier__timers_next(&loop->timers);
+    if (loop->root.until) until = pier__earlier(until, loop->root.until);
     if (until == PIER_NEVER && loop->outside == 0) return -EDEADLK;
-    if (loop->root.until) limit = pier__earlier(limit, loop->root.until);
     return pier__loop_look(loop, pier__earlier(until, limit));
 }
 
@@ -223,18 +224,32 @@ void pier__loop_cancel_all(struct pier__loop *loop, int code)
     }
 }
 
+void pier__loop_unstick(struct pier__loop *loop)
+{
+    if (!loop->stuck) pier__loop_dump(loop, STDERR_FILENO);
+    loop->stuck = true;
+    pier__loop_cancel_all(loop, -ECANCELED);
+}
+
+/* Whom the end of another makes ready will not run. */
+static void forget_ready(struct pier__loop *loop)
+{
+    loop->first_ready = loop->last_ready = NULL;
+    loop->ready_count = 0;
+}
+
 void pier__loop_give_up(struct pier__loop *loop)
 {
     if (!loop->stuck) {
-        loop->stuck = true;
-        pier__loop_dump(loop, STDERR_FILENO);
-        pier__loop_cancel_all(loop, -ECANCELED);
+        pier__loop_unstick(loop);
         return;
     }
     for (struct pier__task *task = loop->tasks, *next; task; task = next) {
         next = task->next;
+        forget_ready(loop);
         pier__task_reap(task);
     }
+    forget_ready(loop);
 }
 
 /* Making and unmaking. */

@@ -116,9 +116,10 @@ int pier__loop_turn(struct pier__loop *loop, pier_time limit);
  */
 int pier__loop_look(struct pier__loop *loop, pier_time until);
 
-/*
- * A turn has failed: say so, and let all tasks end. The second time they are left where they are.
- */
+/* A turn has failed: say so, the first time in a row, and cancel all tasks. */
+void pier__loop_unstick(struct pier__loop *loop);
+
+/* The same where that must end: the second time they are left where they are. */
 void pier__loop_give_up(struct pier__loop *loop);
 
 void pier__loop_cancel_all(struct pier__loop *loop, int code);

@@ -3,6 +3,7 @@
 
 #include "base/seam.h"
 #include "base/strand.h"
+#include "wait/loop.h"
 #include "wait/task.h"
 
 #include <pier/error.h>
@@ -41,6 +42,11 @@ int pier__object_begin(struct pier__object *object, pier_time deadline)
     return pier__object_enter(object);
 }
 
+bool pier__object_is_local(const struct pier__object *object)
+{
+    return !object->outside && !(pier__loop_here && pier__loop_here->driven);
+}
+
 static bool is_over(pier_time deadline)
 {
     return deadline != PIER_NEVER && pier__seam->now() >= deadline;
@@ -49,8 +55,10 @@ static bool is_over(pier_time deadline)
 int pier__object_wait(
     struct pier__object *object, struct pier__place *place, pier_time deadline, const char *doing)
 {
-    const struct pier__standing how = {
-        .lock = object->outside ? &object->lock : NULL, .deadline = deadline, .doing = doing};
+    const struct pier__standing how = {.lock = object->outside ? &object->lock : NULL,
+        .local = pier__object_is_local(object),
+        .deadline = deadline,
+        .doing = doing};
     if (!object->outside && !pier__task_here()) return is_over(deadline) ? -ETIME : PIER_ENOTASK;
     return pier__line_wait(&object->waiting, place, &how);
 }

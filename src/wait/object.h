@@ -47,6 +47,12 @@ void pier__object_leave(struct pier__object *object);
 int pier__object_begin(struct pier__object *object, pier_time deadline);
 
 /*
+ * Can tasks of this thread's loop alone change it? Where another loop drives that, the thread's own
+ * code can, too.
+ */
+bool pier__object_is_local(const struct pier__object *object);
+
+/*
  * Inside, wait in its line until called: as pier__line_wait(); PIER_ENOTASK where nobody could
  * call: outside a task, if it is the thread's own.
  */

@@ -367,7 +367,8 @@ static int join(pier_task task, int *out_result)
     int result = slot->result;
     if (slot->task) {
         struct pier__place place;
-        const struct pier__standing how = {.deadline = PIER_NEVER, .doing = "a task"};
+        const struct pier__standing how = {
+            .local = true, .deadline = PIER_NEVER, .doing = "a task"};
         err = pier__line_wait(&slot->task->joiners, &place, &how);
         if (err < 0) return err;
         result = (int)place.value;
