@@ -4,8 +4,12 @@
 #include "scene.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pier.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 static char flood[8 << 20];
 
@@ -122,6 +126,136 @@ static int answers(void *unused)
 }
 
 TEST(cancel_is_told_though_an_answer_comes_at_the_same_moment) { scene_on_each_backend(answers); }
+
+static int fails(void *unused)
+{
+    (void)unused;
+    return -EIO;
+}
+
+/* Both have failed before anything was waited for; the inner one's cancel is over with it. */
+static int enters_two_groups(void *unused)
+{
+    (void)unused;
+    pier_group outer, inner;
+    assert_int_equal(pier_group_enter(&outer), 0);
+    assert_int_equal(pier_group_enter(&inner), 0);
+    assert_true(pier_group_spawn(&inner, fails, NULL, NULL).number > 0);
+    assert_true(pier_group_spawn(&outer, fails, NULL, NULL).number > 0);
+    assert_int_equal(pier_yield(), 0); /* and both have ended */
+    assert_int_equal(inner.running + outer.running, 0);
+    assert_int_equal(pier_group_leave(&inner), -EIO);
+    assert_int_equal(pier_sleep(0.1), -ECANCELED);
+    assert_int_equal(pier_group_leave(&outer), -EIO);
+    assert_int_equal(pier_sleep(0.001), 0);
+    return 0;
+}
+
+static int enters_a_failed_group_once_more(void *unused)
+{
+    (void)unused;
+    pier_group outer, inner;
+    assert_int_equal(pier_group_enter(&outer), 0);
+    assert_int_equal(pier_group_enter(&inner), 0);
+    assert_true(pier_group_spawn(&outer, fails, NULL, NULL).number > 0);
+    assert_true(pier_group_spawn(&inner, fails, NULL, NULL).number > 0);
+    int cancels = 0;
+    while (inner.running + outer.running > 0)
+        cancels += pier_yield() == -ECANCELED;
+    assert_int_equal(pier_group_leave(&inner), -EIO);
+    cancels += pier_sleep(0.1) == -ECANCELED;
+    assert_true(cancels > 0);
+    assert_int_equal(pier_group_leave(&outer), -EIO);
+    return pier_sleep(0.001);
+}
+
+TEST(failed_group_cancels_who_is_in_a_failed_group_within)
+{
+    scene_on_each_backend(enters_two_groups);
+    scene_on_each_backend(enters_a_failed_group_once_more);
+}
+
+/* A run within a run, whose main task has ended. */
+static int sleeps_long(void *result)
+{
+    *(int *)result = pier_sleep(1000);
+    return 0;
+}
+
+static int leaves_one_behind(void *result)
+{
+    assert_true(pier_spawn(sleeps_long, result, &(pier_spawn_opts){.detached = true}).number > 0);
+    return 7;
+}
+
+static int runs_within(void *result) { return pier_run(leaves_one_behind, result, NULL); }
+
+static int cancels_a_run(void *unused)
+{
+    (void)unused;
+    int slept = 0, result = 0;
+    pier_task task = pier_spawn(runs_within, &slept, NULL);
+    assert_int_equal(pier_sleep(0.01), 0);
+    assert_int_equal(pier_cancel(task), 0);
+    assert_int_equal(pier_join(task, &result), 0);
+    assert_int_equal(result, 7);
+    assert_int_equal(slept, -ECANCELED);
+    return 0;
+}
+
+TEST(cancel_of_a_run_reaches_what_its_main_task_has_left_behind)
+{
+    scene_on_each_backend(cancels_a_run);
+}
+
+/* A sleep that is over before it begins. */
+static int counts(void *count)
+{
+    ++*(int *)count;
+    return 0;
+}
+
+static int dozes(void *unused)
+{
+    (void)unused;
+    int count = 0;
+    assert_true(pier_spawn(counts, &count, &(pier_spawn_opts){.detached = true}).number > 0);
+    while (count == 0)
+        assert_int_equal(pier_sleep(1e-9), 0);
+    assert_int_equal(pier_cancel(pier_current()), 0);
+    assert_int_equal(pier_sleep(1e-9), -ECANCELED);
+    return pier_sleep(1e-9);
+}
+
+TEST(shortest_sleep_gives_others_a_turn_and_tells_a_cancel) { scene_on_each_backend(dozes); }
+
+/* A server that waits for the lock of a folder, to remove a path that nobody serves any more. */
+static int creates(void *address) { return pier_create_server(address, NULL); }
+
+static int is_locked_out(void *unused)
+{
+    (void)unused;
+    char address[600];
+    int result = 0;
+    (void)snprintf(address, sizeof address, "unix:%s", test_path("x.sock"));
+    int gone = pier_create_server(address, NULL);
+    assert_true(gone >= 0);
+    assert_int_equal(pier_close(gone), 0);
+    int folder = open(test_tmpdir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(folder >= 0);
+    assert_int_equal(flock(folder, LOCK_EX), 0);
+    pier_task task = pier_spawn(creates, address, NULL);
+    assert_int_equal(pier_yield(), 0);
+    assert_int_equal(pier_cancel(task), 0);
+    assert_int_equal(pier_join(task, &result), 0);
+    assert_int_equal(result, -ECANCELED);
+    assert_int_equal(access(test_path("x.sock"), F_OK), 0);
+    assert_int_equal(close(folder), 0);
+    assert_int_equal(unlink(test_path("x.sock")), 0);
+    return 0;
+}
+
+TEST(cancel_ends_the_wait_for_the_lock_of_a_folder) { scene_on_each_backend(is_locked_out); }
 
 /* What lies in the read buffer needs no waiting, but might. */
 static int read_ahead(void *unused)

@@ -927,3 +927,23 @@ TEST(no_descriptor_to_be_woken_by_is_an_error_and_not_a_hang)
     seams_remove();
     assert_int_equal(pier_close(listener), 0);
 }
+
+/* Nothing but time ends a sleep. */
+static int64_t sleep_without_descriptors(void *unused)
+{
+    (void)unused;
+    seams_fail(eventfd, 1, -EMFILE);
+    pier_time began = pier_now();
+    int err = pier_sleep(0.01);
+    assert_true(err < 0 || pier_now() >= began + PIER_SECOND / 100);
+    return err;
+}
+
+TEST(a_sleep_needs_no_descriptor)
+{
+    seams_install();
+    struct scene_call call;
+    scene_start(&call, sleep_without_descriptors, NULL);
+    assert_int_equal(scene_finish(&call), 0);
+    seams_remove();
+}

@@ -88,10 +88,10 @@ static int pause_briefly(void)
 
 /*
  * Lock the folder of a path against other servers that would remove what lies there: between their
- * last look and their unlink one of them may have begun to listen. A descriptor; -1 if that is not
- * to be had.
+ * last look and their unlink one of them may have begun to listen. 0, and a descriptor, or -1 if
+ * that is not to be had; or why the waiting for it ends.
  */
-static int lock_folder(const char *path)
+static int lock_folder(const char *path, int *out_fd)
 {
     char folder[sizeof(((struct sockaddr_un *)0)->sun_path)] = ".";
     const char *slash = strrchr(path, '/');
@@ -101,13 +101,18 @@ static int lock_folder(const char *path)
         folder[length] = '\0';
     }
     int fd = pier__seam->open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    if (fd < 0) return -1;
-    for (int i = 0; i < LOCK_TRIES; i++) {
-        if (pier__seam->flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
-        if (pause_briefly() < 0) break;
+    int err = 0;
+    *out_fd = -1;
+    if (fd < 0) return 0;
+    for (int i = 0; i < LOCK_TRIES && err == 0; i++) {
+        if (pier__seam->flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            *out_fd = fd;
+            return 0;
+        }
+        err = pause_briefly();
     }
     pier__seam->close(fd);
-    return -1;
+    return err;
 }
 
 static void unlock_folder(int fd)
@@ -162,8 +167,8 @@ static int bind_and_listen(int s, const struct server *server)
 {
     int lock = -1, err = pier__bind(s, &server->addr);
     if (err == -EADDRINUSE && path_of(&server->addr)) {
-        lock = lock_folder(path_of(&server->addr));
-        err = remove_stale(&server->addr);
+        err = lock_folder(path_of(&server->addr), &lock);
+        if (err == 0) err = remove_stale(&server->addr);
         if (err == 0) err = pier__bind(s, &server->addr);
     }
     if (err == 0) err = open_doors(s, server);

@@ -49,6 +49,7 @@ static int64_t poll_watched(
 static int64_t poll_once(struct wait *w)
 {
     struct pier__op *op = w->op;
+    if (op->unwoken) return pier__seam->poll(op->with.poll.fds, op->with.poll.count, w->limit);
     if (op->code == PIER_OP_POLL)
         return poll_watched(op->life, op->with.poll.fds, op->with.poll.count, w->limit);
 
@@ -269,9 +270,15 @@ int64_t pier__await_woken_shielded(pier_time deadline)
 
 int pier__await_point(pier_time point)
 {
-    int64_t woken;
-    do {
-        woken = pier__await_woken(NULL, point);
-    } while (woken >= 0);
+    struct pollfd room[1];
+    int64_t woken = pier__task_begin(); /* however near it is */
+    while (woken >= 0) {
+        struct pier__op op = {.code = PIER_OP_POLL,
+            .unwoken = true,
+            .timeout = PIER_NEVER,
+            .deadline = point,
+            .with.poll = {.fds = room, .count = 0}};
+        woken = pier__await(&op);
+    }
     return woken == -ETIME ? 0 : (int)woken;
 }

@@ -33,6 +33,27 @@ static void cancel_all(const pier_group *group, struct pier__loop *loop)
     }
 }
 
+/* Does it lie around this one, which the same task has entered? */
+static bool is_around(const pier_group *group, const pier_group *inner)
+{
+    while (inner && inner != group) {
+        inner = inner->outer;
+    }
+    return inner;
+}
+
+/*
+ * Cancel who entered it. If a group within it has done so, that will be left first, and its cancel
+ * be over then: it becomes this one's.
+ */
+static void cancel_owner(pier_group *group)
+{
+    struct pier__task *owner = inside(group)->owner;
+    if (owner->cancel && !is_around(group, owner->cancel_by)) return;
+    if (owner->cancel == 0) pier__task_cancel(owner, -ECANCELED);
+    owner->cancel_by = group;
+}
+
 void pier__group_lost(struct pier__task *task, int result)
 {
     pier_group *group = task->group;
@@ -43,10 +64,7 @@ void pier__group_lost(struct pier__task *task, int result)
         group->error = result;
         pier__failure_keep(&g->owner->kept, &task->strand, result, group);
         cancel_all(group, task->loop);
-        if (!g->leaving.first && g->owner->cancel == 0) { /* it is still busy in the group */
-            pier__task_cancel(g->owner, -ECANCELED);
-            g->owner->cancel_by = group;
-        }
+        if (!g->leaving.first) cancel_owner(group); /* it is still busy in the group */
     }
     if (group->running == 0) (void)pier__line_call(&g->leaving, 0);
 }

@@ -37,12 +37,13 @@ struct pier__op {
     enum pier__opcode code;
     int fd;
     int flags;
-    bool stream;             /* the readable mark means something */
-    bool connecting;         /* a connect is under way: its next try asks what came of it */
-    bool whole;              /* of a send: without a limit it is over when all has gone */
-    bool many;               /* of an accept that reports: one connection after the other */
-    bool shielded;           /* neither a task's cancel nor a scope ends it */
-    bool local;              /* a poll that only another task of the same loop can end, by waking */
+    bool stream;     /* the readable mark means something */
+    bool connecting; /* a connect is under way: its next try asks what came of it */
+    bool whole;      /* of a send: without a limit it is over when all has gone */
+    bool many;       /* of an accept that reports: one connection after the other */
+    bool shielded;   /* neither a task's cancel nor a scope ends it */
+    bool local;      /* a poll that only another task of the same loop can end, by waking */
+    bool unwoken;    /* a poll that in a thread nobody ends by waking: it needs no descriptor */
     struct pier__life *life; /* NULL: a bare descriptor, never woken */
     /* Of a bare one: its number's, for which pier may open a socket meanwhile, and close it. */
     struct pier__life *heir;

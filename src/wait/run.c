@@ -62,6 +62,14 @@ static int run_thread(int (*fn)(void *), void *arg, const pier_run_opts *opts)
     return result;
 }
 
+/* Its main task, or, when that has ended, all that it has left behind. */
+static void call_off_run(const struct pier__run *run, struct pier__loop *loop, int code)
+{
+    for (struct pier__task *task = loop->tasks; task; task = task->next) {
+        if (run->main ? task == run->main : task->run == run) pier__task_cancel(task, code);
+    }
+}
+
 /*
  * A run within a run: its main task is a child of this one, which waits for all that comes of it.
  */
@@ -78,7 +86,7 @@ static int run_child(
         int code = pier__task_called_off(self);
         if (code < 0) {
             (void)pier__task_take_off(self, code);
-            if (run.main) pier__task_cancel(run.main, code);
+            call_off_run(&run, self->loop, code);
             self->shielded = true; /* an expired scope would be told for ever */
         }
         self->local = true;
