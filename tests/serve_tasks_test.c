@@ -119,6 +119,145 @@ TEST(the_end_of_the_drain_reaches_a_handler_that_waits_for_something_else)
     }
 }
 
+/* The client is closed, or its number another's: that changes nothing. */
+static void close_and_sleep(int client, void *arg)
+{
+    struct server *server = arg;
+    assert_int_equal(pier_close(client), 0);
+    atomic_fetch_add(&server->ready, 1);
+    assert_int_equal(pier_sleep(1e9), -ECANCELED);
+}
+
+/* One after the other ends, and each time the server looks at the others. */
+static void clean_up(int client, void *arg)
+{
+    struct server *server = arg;
+    char byte;
+    int number = atomic_fetch_add(&server->ready, 1);
+    assert_int_equal(pier_recv(client, &byte, 1, 0), -ECANCELED);
+    for (int i = 0; i <= number; i++)
+        assert_int_equal(pier_sleep(0.002), 0);
+}
+
+/* Four clients of a server that is stopped at once: what its handlers assert is the test. */
+static void stop_at_once(void (*handler)(int client, void *arg))
+{
+    for (size_t i = 0; i < 2; i++) {
+        struct server server = {.handler = handler, .opts.workers = 2};
+        server_crew = i ? "uring" : "epoll";
+        server_start(&server);
+        int s[4];
+        for (int k = 0; k < 4; k++)
+            s[k] = server_dial(&server);
+        WAIT_UNTIL(atomic_load(&server.ready) == 4);
+        server_stop(&server, 0);
+        assert_int_equal(server_join(&server), 0);
+        for (int k = 0; k < 4; k++)
+            pier_close(s[k]);
+    }
+}
+
+TEST(the_end_of_the_drain_reaches_a_handler_that_has_closed_its_client)
+{
+    stop_at_once(close_and_sleep);
+}
+
+TEST(the_end_of_the_drain_leaves_what_handlers_do_to_clean_up_alone) { stop_at_once(clean_up); }
+
+/* Who is left when the server has stopped waits for what nobody will do: the drain ends that. */
+static pier_event never;
+
+static int wait_for_what_never_happens(void *unused)
+{
+    (void)unused;
+    atomic_fetch_add(&left_running, 1);
+    int result = pier_event_wait(&never, PIER_NEVER);
+    atomic_fetch_add(&left_ended, 1);
+    return result;
+}
+
+static void leave_one_behind(int client, void *unused)
+{
+    (void)client, (void)unused;
+    assert_true(pier_spawn(wait_for_what_never_happens, NULL, NULL).number > 0);
+}
+
+TEST(tasks_left_behind_are_no_deadlock_before_the_end_of_the_drain)
+{
+    if (harness_in_task()) SKIP("a server in a task leaves them to the loop of that task");
+    for (size_t i = 0; i < 4; i++) {
+        struct server server = {.handler = leave_one_behind, .opts.workers = 1};
+        server_crew = i % 2 ? "uring" : "epoll";
+        never = (pier_event){0};
+        atomic_store(&left_running, 0);
+        atomic_store(&left_ended, 0);
+        server_start(&server);
+        int s = server_dial(&server);
+        WAIT_UNTIL(atomic_load(&left_running) == 1);
+        pier_time began = pier_now();
+        server_stop(&server, i < 2 ? 0 : 0.05);
+        assert_int_equal(server_join(&server), 0);
+        if (i >= 2) assert_true(pier_now() >= began + PIER_SECOND / 20);
+        assert_int_equal(atomic_load(&left_ended), 1);
+        pier_close(s);
+    }
+}
+
+/*
+ * A worker that is busy when a client is handed to it and when the drain ends. Its turn comes with
+ * both; the client's handler has not begun.
+ */
+static atomic_bool is_busy, may_rest;
+
+static int compute(void *unused)
+{
+    (void)unused;
+    atomic_store(&is_busy, true);
+    while (!atomic_load(&may_rest))
+        test_sleep(0.001);
+    return 0;
+}
+
+static void keep_the_worker_busy(int client, void *arg)
+{
+    struct server *server = arg;
+    char byte;
+    switch (atomic_fetch_add(&server->ready, 1)) {
+    case 0: /* in the server's own thread */
+        assert_int_equal(pier_recv(client, &byte, 1, 0), -ECANCELED);
+        break;
+    case 1: assert_true(pier_spawn(compute, NULL, NULL).number > 0); break;
+    default: assert_int_equal(pier_sleep(1e9), -ECANCELED);
+    }
+}
+
+TEST(the_end_of_the_drain_reaches_a_handler_that_has_not_begun)
+{
+    if (harness_in_task()) SKIP("a server in a task has one worker");
+    for (size_t i = 0; i < 2; i++) {
+        struct server server = {.handler = keep_the_worker_busy, .opts.workers = 2};
+        server_crew = i ? "uring" : "epoll";
+        atomic_store(&is_busy, false);
+        atomic_store(&may_rest, false);
+        server_start(&server);
+        int s[3];
+        for (int k = 0; k < 3; k++) {
+            s[k] = server_dial(&server);
+            if (k == 0) WAIT_UNTIL(atomic_load(&server.ready) == 1);
+            if (k == 1) WAIT_UNTIL(atomic_load(&is_busy));
+            if (k == 1) WAIT_UNTIL(server_count(&server.counts.active) == 1);
+        }
+        WAIT_UNTIL(server_count(&server.counts.accepted) == 3);
+        server_stop(&server, 0);
+        WAIT_UNTIL(server_count(&server.counts.canceled) == 1); /* the first; the third waits */
+        atomic_store(&may_rest, true);
+        assert_int_equal(server_join(&server), 0);
+        assert_int_equal(atomic_load(&server.ready), 3);
+        for (int k = 0; k < 3; k++)
+            pier_close(s[k]);
+    }
+}
+
 /* A server in a task, beside its clients in the same loop. */
 struct inside {
     struct server server;

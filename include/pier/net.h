@@ -176,8 +176,9 @@ PIER_API int pier_serve(
 /**
  * End the pier_serve() of this listener: no more clients are accepted but those already
  * queued, and those being served have `drain_seconds` to finish (INFINITY: for ever; 0:
- * none); then their calls return -ECANCELED. Tasks that handlers have spawned have the same
- * time, and are cancelled then (unless it serves inside a task, whose loop keeps them). Returns
+ * none); then their calls on the client return -ECANCELED, and a handler in a task that waits
+ * for something else is cancelled, once. Tasks that handlers have spawned have the same time,
+ * and are cancelled then (unless it serves inside a task, whose loop keeps them). Returns
  * at once: 0, -EINVAL (negative, NaN), -ESRCH if nobody serves this socket (yet). A second call
  * may shorten the drain. Clients that come after the call stay queued. A code is not told by
  * pier_error(): that is no work for a signal handler.

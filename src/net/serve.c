@@ -43,6 +43,7 @@ static void enlist(struct pier__client *client)
     client->next = serving->clients;
     if (client->next) client->next->link = &client->next;
     serving->clients = client;
+    serving->untold = true;
     set_active(serving, serving->active + 1);
 }
 
@@ -143,18 +144,25 @@ static void shorten(struct pier__serving *serving, pier_time until)
     }
 }
 
-/* Close the socket under its handler, if it still is that socket. Under the lock. */
-static void cancel(struct pier__client *client)
+/* Close the socket under its handler, if it still is that socket. */
+static void close_under(struct pier__client *client)
 {
-    if (client->ended || client->canceled) return;
     if (pier__enter(&client->held, client->s, PIER__VISITOR) < 0) return;
     const struct pier__entry *entry = client->held.entry;
-    if (entry && atomic_load(&entry->life.birth) == client->birth && pier__close(client->s) == 0) {
-        client->canceled = true;
+    client->canceled =
+        entry && atomic_load(&entry->life.birth) == client->birth && pier__close(client->s) == 0;
+    if (client->canceled)
         pier__serve_count(&client->serving->counts->canceled, 1);
-    } else {
+    else
         pier__leave(&client->held); /* the handler has closed its own */
-    }
+}
+
+bool pier__client_cancel(struct pier__client *client)
+{
+    if (client->ended || client->told) return false;
+    client->told = true;
+    close_under(client);
+    return true;
 }
 
 /* Are clients still being served? At the end of the drain they are canceled. */
@@ -162,12 +170,12 @@ static bool has_clients(struct pier__serving *serving)
 {
     bool drained = pier__serve_is_drained(serving);
     pthread_mutex_lock(&serving->lock);
-    for (struct pier__client *client = serving->clients; client && drained; client = client->next) {
-        cancel(client);
+    if (drained && serving->untold) {
+        serving->untold = false;
+        serving->crew->cancel(serving);
     }
     bool any = serving->awaited = serving->active > 0;
     pthread_mutex_unlock(&serving->lock);
-    if (drained && any && serving->crew->cancel) serving->crew->cancel(serving);
     return any;
 }
 

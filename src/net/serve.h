@@ -29,7 +29,7 @@ struct pier__client {
     struct pier__serving *serving;
     int s;
     uint64_t birth;
-    bool ended, canceled;        /* under the lock */
+    bool ended, told, canceled;  /* under the lock; told: the drain is over */
     struct pier__use held;       /* once canceled: for the handler's strand to leave */
     struct pier__worker *worker; /* of a crew of tasks: where it runs, */
     struct pier__task *task;     /* and as what; the worker's own */
@@ -50,8 +50,8 @@ struct pier__crew {
     void (*leave)(struct pier__client *client);
 
     /*
-     * The sockets of all clients have been closed under them: wake those that wait for something
-     * else. NULL: no need to.
+     * The drain is over: see that pier__client_cancel() is called for each client, in the thread
+     * where its handler runs if that can be told in another way, too. Under the lock.
      */
     void (*cancel)(struct pier__serving *serving);
 };
@@ -85,6 +85,7 @@ struct pier__serving {
     struct pier__client *clients;
     _Atomic size_t active;
     bool awaited; /* the server wants to know that a client has gone */
+    bool untold;  /* a client has come, and the crew not been asked to cancel it */
 };
 
 /* The counts are the caller's plain numbers, read while they change. */
@@ -113,6 +114,12 @@ struct pier__client *pier__client_new(struct pier__serving *serving, int s);
 
 /* Have it served. 0, or -ENOMEM: it had to be turned away. */
 int pier__client_start(struct pier__client *client);
+
+/*
+ * The drain is over: close its socket under its handler, if it still is that socket. False: it has
+ * ended, or was told before. Under the lock.
+ */
+bool pier__client_cancel(struct pier__client *client);
 
 /*
  * The handler has returned, or ended its strand, or could not be run: the client is closed, struck

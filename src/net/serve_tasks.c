@@ -58,15 +58,31 @@ static int spawn(struct pier__client *client)
     const pier_spawn_opts how = {
         .name = "client", .stack_size = worker->serving->opts->stack_size, .detached = true};
     const struct pier__home home = {.loop = pier__loop_here, .run = worker->run, .ended = ended};
-    return pier__spawn(&home, serve_client, client, &how, &client->task);
+    int err = pier__spawn(&home, serve_client, client, &how, &client->task);
+    if (err == 0 && client->told) pier__task_cancel(client->task, -ECANCELED);
+    return err;
 }
 
-/* Their sockets are closed; who waits for something else is cancelled. Under the lock. */
+/* Does it wait for a socket that is closing? Then that tells it. */
+static bool is_woken(const struct pier__task *task)
+{
+    for (size_t i = 0; i < task->pending_count; i++) {
+        struct pier__life *life = task->pendings[i].life;
+        if (life && pier__life_closing(life)) return true;
+    }
+    return false;
+}
+
+/*
+ * Their sockets are closed under them; who waits for something else is cancelled. None of them runs
+ * meanwhile, so each is told once. Under the lock.
+ */
 static void cancel_tasks(struct pier__worker *worker)
 {
     worker->cancels = false;
     for (struct pier__client *c = worker->serving->clients; c; c = c->next) {
-        if (c->worker == worker && c->task && c->canceled) pier__task_cancel(c->task, -ECANCELED);
+        if (c->worker != worker || !pier__client_cancel(c) || !c->task) continue;
+        if (!is_woken(c->task)) pier__task_cancel(c->task, -ECANCELED);
     }
 }
 
@@ -189,13 +205,11 @@ static void leave(struct pier__client *client)
 static void cancel(struct pier__serving *serving)
 {
     const struct crew *crew = serving->crew_state;
-    pthread_mutex_lock(&serving->lock);
     for (size_t i = 1; i < crew->count; i++) {
         crew->workers[i].cancels = true;
         if (crew->workers[i].waker) pier__wake(crew->workers[i].waker);
     }
     cancel_tasks(&crew->workers[0]);
-    pthread_mutex_unlock(&serving->lock);
 }
 
 /* Start a worker and see that it runs: 0 or a code. */

@@ -80,4 +80,11 @@ static int run(struct pier__serving *serving)
     return err;
 }
 
-const struct pier__crew pier__crew_of_threads = {.run = run, .start = start};
+static void cancel(struct pier__serving *serving)
+{
+    for (struct pier__client *client = serving->clients; client; client = client->next) {
+        (void)pier__client_cancel(client);
+    }
+}
+
+const struct pier__crew pier__crew_of_threads = {.run = run, .start = start, .cancel = cancel};
