@@ -8,6 +8,7 @@
 
 enum {
     MOST_CONNECTIONS = 1000000,
+    MOST_RATE = 1000000000, /* a clock of nanoseconds tells no more apart */
     LONGEST = 1 << 30,
     LONGEST_DATAGRAM = 65507, /* of UDP over IPv4 */
 };
@@ -57,6 +58,9 @@ static int check(void)
     if (settings.connections > MOST_CONNECTIONS)
         return misuse("%ju connections are too many: %d is the most",
             (uintmax_t)settings.connections, MOST_CONNECTIONS);
+    if (settings.rate > MOST_RATE)
+        return misuse("%ju requests a second are too many: %d is the most",
+            (uintmax_t)settings.rate, MOST_RATE);
     if (isinf(settings.warm_up)) return misuse("a warm-up has an end");
     if (bulk && plot != NULL) return misuse("bulk has no latencies that --plot could draw");
     return DONE;

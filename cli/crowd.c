@@ -62,10 +62,15 @@ static void leave(struct member *it)
 /* 0 at its end, or a code; a stdout that takes no more ends it all. */
 static int hear(int s, char *part)
 {
-    for (;;) {
-        ssize_t n = crowd.how->lines && !crowd.how->hex ? pier_recv_line(s, part, PART) : -EMSGSIZE;
-        if (n == -EMSGSIZE) n = pier_recv(s, part, PART, 0);
-        if (n <= 0) return (int)n;
+    bool by_line = crowd.how->lines && !crowd.how->hex;
+    for (int failed = 0;;) {
+        ssize_t n = by_line && failed == 0 ? pier_recv_line(s, part, PART) : -EMSGSIZE;
+        if (n < 0 && n != -EMSGSIZE) { /* what came of a line is still there */
+            failed = (int)n;
+            continue;
+        }
+        if (n == -EMSGSIZE) n = pier_recv(s, part, PART, failed < 0 ? MSG_DONTWAIT : 0);
+        if (n <= 0) return failed < 0 ? failed : (int)n;
         tally_came(&crowd.tally, (size_t)n);
         int err = view_came(crowd.how, part, (size_t)n);
         if (err != 0) give_up(fail("standard output: %s", strerror(err)));

@@ -40,7 +40,7 @@ static int explain_number(const char *text)
 {
     char *end;
     long number = strtol(text, &end, 10);
-    if (*end != '\0' || number == 0 || labs(number) > 99999) return 0;
+    if (*end != '\0' || number == 0 || number < -99999 || number > 99999) return 0;
     int code = number > 0 && number <= ERRNOS ? (int)-number : (int)number;
     int count = 0;
     if (pier_errname(code) != NULL) explain(code), count++;

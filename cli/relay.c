@@ -46,7 +46,15 @@ static double patience(void)
     return last && isinf(flow.how->idle) ? flow.how->linger : flow.how->idle;
 }
 
-static void moved(void) { atomic_store(&flow.quiet_until, pier_after(patience())); }
+/* Both threads say so, and the patience may change under the one that was the slower. */
+static void moved(void)
+{
+    double limit;
+    do {
+        limit = patience();
+        atomic_store(&flow.quiet_until, pier_after(limit));
+    } while (limit != patience());
+}
 
 static bool too_quiet(void) { return pier_remaining(atomic_load(&flow.quiet_until)) <= 0; }
 
@@ -170,7 +178,11 @@ static void *upload(void *unused)
         int err = input_read(&input);
         /* Not told to the peer as an end: it would take half for the whole. */
         if (err != 0) give_up(fail("standard input: %s", strerror(err)));
-        if (!send_input(&input)) break;
+        if (!send_input(&input)) {
+            /* Nothing else would tell who waits for an answer that nobody will send. */
+            if (flow.how->datagrams) give_up(fail("%s", flow.wrong));
+            break;
+        }
         if (!input.ended) continue;
         if (!flow.how->datagrams) pier_shutdown(flow.s, SHUT_WR);
         atomic_store(&flow.uploaded, true);
@@ -178,6 +190,16 @@ static void *upload(void *unused)
         break;
     }
     return unused;
+}
+
+/* Why a peer has gone before stdin had ended, if it did not leave in peace. */
+static void ask_who_left(void)
+{
+    int64_t code = 0;
+    if (atomic_load(&flow.uploaded) || flow.wrong[0] != '\0') return;
+    if (pier_getsockopt_int(flow.s, SOL_SOCKET, SO_ERROR, &code) < 0 || code == 0) return;
+    snprintf(flow.wrong, sizeof flow.wrong, "not all of the standard input went: %s",
+        pier_strerror(-(int)code));
 }
 
 static int finish(int status)
@@ -200,6 +222,7 @@ int relay(int s, const struct talk *how)
     atomic_store(&flow.downloading, false);
     if (status != DONE || isatty(STDIN_FILENO)) return pthread_detach(thread), finish(status);
     pthread_join(thread, NULL);
+    ask_who_left();
     if (flow.wrong[0] != '\0') status = fail("%s", flow.wrong);
     pier_close(s);
     return finish(status);

@@ -117,7 +117,8 @@ static int send_rest(struct outgoing *it, uint64_t from)
             snprintf(text, sizeof text, "%s; %ju of %ju bytes went",
                 speaks ? "the connection ended" : pier_error(), (uintmax_t)at, (uintmax_t)it->size);
             if (progress.drawn) progress_end(&progress, before);
-            return refused(it, text);
+            bool gone = speaks || n == -EPIPE || n == -ECONNRESET;
+            return gone ? refused(it, text) : fail("%s", text); /* it still waits for us */
         }
         if (n == 0) return fail("%s: it has become shorter", screen_quote(it->name));
         /*

@@ -199,6 +199,15 @@ class Files(programs.Case):
         self.assertIn("No such file", self.run_program(PIER, "send", self.folder / "none", ":1")[2])
         self.assertIn("No such file", self.run_program(PIER, "receive", ":0", self.folder / "a/b")[2])
 
+    def test_a_file_that_cannot_be_read_is_a_failure_at_once(self):
+        path = "/sys/class/net/lo/speed"  # it has a size, and no content
+        if not os.path.exists(path):
+            self.skipTest("there is no file that can be opened and not be read")
+        server, address = self.receiver()
+        sender = self.start(PIER, "send", path, address)
+        self.assertEqual((sender.wait(), server.wait()), (1, 1))
+        self.assertIn("Invalid argument", sender.errors)
+
     def test_two_receivers_do_not_write_into_one_file(self):
         self.receiver()
         status, _, errors = self.run_program(PIER, "receive", "127.0.0.1:0", self.folder / "copy")

@@ -221,7 +221,8 @@ class Explain(Names):
                 self.assertIn(verb, verbs)
 
     def test_explain_tells_what_it_does_not_know(self):
-        for word in ("EFROB", "4000", "-99999", "0", "99999999999999999999", "", "x" * 1000):
+        for word in ("EFROB", "4000", "-99999", "0", "99999999999999999999", "", "x" * 1000,
+                     str(2**31), str(-2**31), str(-2**63)):
             self.assertIn("no error has this number or name", self.refused("explain", word))
 
 

@@ -75,6 +75,11 @@ class Datagrams(Talk):
         status, _, errors = self.run_program(PIER, "connect", "-u", f"127.0.0.1:{port}", input=b"x")
         self.assertEqual(status, 1)
         self.assertIn("Connection refused", errors)
+        for _ in range(10):  # told to a send or a receive, whichever comes first
+            status, _, errors = self.run_program(PIER, "connect", "-u", "-l", f"127.0.0.1:{port}",
+                                                 input=b"a\nb\nc\nd\n")
+            self.assertEqual(status, 1)
+            self.assertIn("Connection refused", errors)
 
     def test_the_longest_datagram_passes(self):
         server, address = self.listener("-u", stdin=subprocess.PIPE)
@@ -169,6 +174,21 @@ class Stream(Talk):
         self.accept(server).close()
         self.assertEqual(client.wait(), 0)
 
+    def test_a_peer_that_leaves_while_stdin_pauses_is_a_failure(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            client = self.start(PIER, "connect", "127.0.0.1:%d" % server.getsockname()[1],
+                                stdin=subprocess.PIPE)
+            peer, _ = server.accept()
+            peer.settimeout(PATIENCE)
+            client.stdin.write(b"heard\n")
+            client.stdin.flush()
+            self.assertEqual(peer.recv(100), b"heard\n")
+            peer.close()  # an end; to what comes then the kernel answers with a reset
+            client.stdin.write(b"not heard\n")
+            client.stdin.flush()
+            self.assertEqual(client.wait(), 1)
+            self.assertIn("not all of the standard input went", client.errors)
+
     def test_streams_over_abstract_names(self):
         server, _ = self.listener(address=f"unix:@{self.folder}", stdin=subprocess.PIPE)
         self.assertEqual(self.run_program(PIER, "connect", f"unix:@{self.folder}", input=b"hello\n")[0]
@@ -228,6 +248,15 @@ class Stream(Talk):
 
 
 class Crowd(Talk):
+    def test_keep_open_writes_what_came_of_a_line(self):
+        server, address = self.listener("-k", "-l", "-w", "0.5", stdin=subprocess.DEVNULL)
+        client = self.connect(port_of(address))
+        client.sendall(b"first\npartial")
+        wait_until(lambda: server.said == b"first\npartial", "the rest of it was lost")
+        server.kill(signal.SIGINT)
+        self.assertEqual(server.wait(), 0)
+        self.assertIn("Timed out", server.errors)
+
     def test_keep_open_writes_what_all_clients_send(self):
         server, address = self.listener("-k", "-t")
         for i in range(3):

@@ -121,6 +121,7 @@ class Command(programs.Web):
             "get -w -1 http://a/": "-1 is no number of seconds above 0",
             "get -w nan http://a/": "nan is no number of seconds above 0",
             "listen -w 2x :1": "2x is no number of seconds above 0",
+            "bench echo -r 1000000001 :1": "1000000001 requests a second are too many",
             "listen 12345": "12345: malformed address",
             "listen :65536": ":65536: port must be 0-65535",
             "connect localhost:80abc": "localhost:80abc: port must be 0-65535",
