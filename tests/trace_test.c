@@ -8,11 +8,9 @@
 #include "base/trace.h"
 #include "harness.h"
 
-#include <pier/addr.h>
-#include <pier/error.h>
-
 #include <errno.h>
 #include <fcntl.h>
+#include <pier.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +145,25 @@ TEST(the_first_bytes_are_shown_as_in_c_source)
     at = skip_line(at, traced, 1, "recv(-1, \"0123456789abcdef0123456789abcdef\", 1024) = 32");
     at = skip_line(at, traced, 1, "recv(-1, \"0123456789abcdef0123456789abcdef\"..., 1024) = 33");
     assert_string_equal(at, "");
+}
+
+/* MSG_TRUNC tells how long a datagram was: what lies behind the buffer is not of it. */
+TEST(what_lies_behind_a_buffer_is_not_shown)
+{
+    if (again()) {
+        int pair[2];
+        char room[16] = "----behind";
+        assert_int_equal(pier_socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), 0);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(pier_send(pair[0], "0123456789", 10, 0), 10);
+        assert_int_equal(pier_recv(pair[1], room, 4, MSG_TRUNC), 10);
+        assert_int_equal(pier_recvfrom(pair[1], room, 4, MSG_TRUNC, NULL), 10);
+        done();
+    }
+    run_again("trace/what_lies_behind_a_buffer_is_not_shown", "1");
+    assert_non_null(strstr(said, "\"0123\", 4, 0x20) = 10"));
+    assert_non_null(strstr(said, "\"0123\", 4, 0x20, "));
+    assert_null(strstr(said, "behind"));
 }
 
 TEST(the_peer_is_told_if_there_is_one)

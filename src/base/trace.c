@@ -146,6 +146,11 @@ void pier__trace_end(pier_time began, int s, int64_t result, const char *format,
     strand->traced = false;
 }
 
+const char *pier__trace_came(const void *buf, size_t len, int64_t n)
+{
+    return pier__trace_bytes(buf, n > 0 && (uint64_t)n > len ? (int64_t)len : n);
+}
+
 const char *pier__trace_bytes(const void *buf, int64_t n)
 {
     size_t shown = n < 0 || !buf ? 0 : n < PREVIEW ? (size_t)n : PREVIEW;

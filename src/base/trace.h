@@ -48,4 +48,7 @@ void pier__trace_end(pier_time began, int s, int64_t result, const char *format,
  */
 const char *pier__trace_bytes(const void *buf, int64_t n);
 
+/* Of what came into a buffer, which MSG_TRUNC may say was longer. */
+const char *pier__trace_came(const void *buf, size_t len, int64_t n);
+
 #endif

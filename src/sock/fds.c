@@ -163,6 +163,6 @@ ssize_t pier_recv_fds(int s, void *buf, size_t len, int flags, int *fds, size_t 
     }
     if (PIER_UNLIKELY(began))
         pier__trace_end(began, s, n, "recv_fds(%d, %s, %zu, %#x, %zu descriptors)", s,
-            pier__trace_bytes(buf, n), len, flags, n < 0 ? 0 : *fd_count);
+            pier__trace_came(buf, len, n), len, flags, n < 0 ? 0 : *fd_count);
     return n;
 }

@@ -203,7 +203,7 @@ static APART PIER_FLAT ssize_t recv_slowly(int s, void *buf, size_t len, int fla
     ssize_t n = enter_recv(s, buf, len, flags);
     if (PIER_UNLIKELY(began))
         pier__trace_end(
-            began, s, n, "recv(%d, %s, %zu, %#x)", s, pier__trace_bytes(buf, n), len, flags);
+            began, s, n, "recv(%d, %s, %zu, %#x)", s, pier__trace_came(buf, len, n), len, flags);
     return n;
 }
 
@@ -282,8 +282,9 @@ ssize_t pier_recvfrom(int s, void *buf, size_t len, int flags, pier_addr *out_fr
     ssize_t n = enter_recvfrom(s, buf, len, flags, out_from);
     if (n < 0) pier__addr_fail(out_from, (int)n);
     if (PIER_UNLIKELY(began))
-        pier__trace_end(began, s, n, "recvfrom(%d, %s, %zu, %#x, %s)", s, pier__trace_bytes(buf, n),
-            len, flags, n < 0 ? "-" : pier_addr_text(*out_from).text);
+        pier__trace_end(began, s, n, "recvfrom(%d, %s, %zu, %#x, %s)", s,
+            pier__trace_came(buf, len, n), len, flags,
+            n < 0 ? "-" : pier_addr_text(*out_from).text);
     return n;
 }
 
