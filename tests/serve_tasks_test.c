@@ -101,24 +101,6 @@ TEST(the_end_of_the_drain_ends_what_handlers_have_left_behind)
     }
 }
 
-TEST(the_end_of_the_drain_reaches_a_handler_that_waits_for_something_else)
-{
-    for (size_t i = 0; i < 2; i++) {
-        struct server server = {.handler = sleep_for_ever};
-        server_crew = i ? "uring" : "epoll";
-        server_start(&server);
-        int s[4];
-        for (int k = 0; k < 4; k++)
-            s[k] = server_dial(&server);
-        WAIT_UNTIL(atomic_load(&server.ready) == 4);
-        server_stop(&server, 0);
-        assert_int_equal(server_join(&server), 0);
-        assert_int_equal(server.counts.canceled, 4);
-        for (int k = 0; k < 4; k++)
-            pier_close(s[k]);
-    }
-}
-
 /* The client is closed, or its number another's: that changes nothing. */
 static void close_and_sleep(int client, void *arg)
 {
@@ -140,7 +122,7 @@ static void clean_up(int client, void *arg)
 }
 
 /* Four clients of a server that is stopped at once: what its handlers assert is the test. */
-static void stop_at_once(void (*handler)(int client, void *arg))
+static void stop_at_once(void (*handler)(int client, void *arg), uint64_t canceled)
 {
     for (size_t i = 0; i < 2; i++) {
         struct server server = {.handler = handler, .opts.workers = 2};
@@ -152,17 +134,23 @@ static void stop_at_once(void (*handler)(int client, void *arg))
         WAIT_UNTIL(atomic_load(&server.ready) == 4);
         server_stop(&server, 0);
         assert_int_equal(server_join(&server), 0);
+        assert_int_equal(server.counts.canceled, canceled);
         for (int k = 0; k < 4; k++)
             pier_close(s[k]);
     }
 }
 
-TEST(the_end_of_the_drain_reaches_a_handler_that_has_closed_its_client)
+TEST(the_end_of_the_drain_reaches_a_handler_that_waits_for_something_else)
 {
-    stop_at_once(close_and_sleep);
+    stop_at_once(sleep_for_ever, 4);
 }
 
-TEST(the_end_of_the_drain_leaves_what_handlers_do_to_clean_up_alone) { stop_at_once(clean_up); }
+TEST(the_end_of_the_drain_reaches_a_handler_that_has_closed_its_client)
+{
+    stop_at_once(close_and_sleep, 0);
+}
+
+TEST(the_end_of_the_drain_leaves_what_handlers_do_to_clean_up_alone) { stop_at_once(clean_up, 4); }
 
 /* Who is left when the server has stopped waits for what nobody will do: the drain ends that. */
 static pier_event never;
