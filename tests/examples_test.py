@@ -527,11 +527,10 @@ class GlibClient(programs.Case):
             self.assertRegex(end, r"^GLib went on for \d+ ticks$")
 
     def test_glib_client_goes_on_while_it_waits_for_a_server(self):
-        silent = self.listen()
-        port = silent.getsockname()[1]
-        timer = threading.Timer(0.2, silent.close)
-        timer.start()
-        self.addCleanup(timer.join)
+        def keep_waiting(connection, _):
+            time.sleep(0.2)
+            reset(connection)
+        port = self.serve(keep_waiting)
         status, said, errors = self.client(f"127.0.0.1:{port}")
         self.assertEqual(status, 0)
         self.assertRegex(errors, "Connection reset by peer")
