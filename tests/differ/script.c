@@ -8,6 +8,7 @@
  * own, and the next one begins when it has ended, or waits. At the end all sockets are closed,
  * and so everything that still waits ends.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <math.h>
 #include <pier.h>
@@ -530,13 +531,48 @@ static int waiting(void)
     return count;
 }
 
+/* Does this thread of ours run, or want to? */
+static bool is_running(const char *thread)
+{
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/self/task/%.20s/stat", thread);
+    FILE *file = fopen(path, "re");
+    size_t n = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file) (void)fclose(file);
+    text[n] = '\0';
+    const char *state = strrchr(text, ')'); /* behind the name */
+    return state && (state[2] == 'R' || state[2] == 'D');
+}
+
+/* Whoever does not sleep has something to say yet: on a busy machine for a long while. */
+static bool all_others_sleep(void)
+{
+    char own[24];
+    snprintf(own, sizeof own, "%d", gettid());
+    DIR *threads = opendir("/proc/self/task");
+    if (!threads) abort();
+    bool running = false;
+    for (struct dirent *entry; !running && (entry = readdir(threads));)
+        running =
+            entry->d_name[0] != '.' && strcmp(entry->d_name, own) != 0 && is_running(entry->d_name);
+    closedir(threads);
+    return !running;
+}
+
+static void let_others_come_to_rest(void)
+{
+    pier_time until = pier_after(10);
+    while (!all_others_sleep() && pier_now() < until)
+        pier_sleep(0.001);
+}
+
 /* It has ended, or waits, which a long enough look tells. */
 static void watch(const struct step *step, double patience)
 {
     pier_time until = pier_after(patience * pace);
     do {
         pier_sleep(0.0005);
-    } while (!step->ended && pier_now() < until);
+    } while (!step->ended && (pier_now() < until || !all_others_sleep()));
 }
 
 static bool has_rival(struct step *step)
@@ -556,7 +592,10 @@ static bool has_rival(struct step *step)
 /* What a line has set free ends as well. */
 static void settle(int line)
 {
-    if (waiting() > 0) pier_sleep(0.004 * pace);
+    if (waiting() > 0) {
+        pier_sleep(0.004 * pace);
+        let_others_come_to_rest();
+    }
     note_ends(line);
 }
 
