@@ -10,6 +10,7 @@
 #include <pier.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -138,10 +139,17 @@ TEST(under_a_limit_what_finds_room_goes)
     free(bytes);
 }
 
+/* Closes the first of a pair, as soon as something of a send has come to the second. */
 static void *closes(void *arg)
 {
+    const int *pair = arg;
+    int come = 0;
+    while (come == 0) {
+        test_sleep(0.001);
+        assert_int_equal(ioctl(pair[1], FIONREAD, &come), 0);
+    }
     test_sleep(0.02);
-    assert_int_equal(pier_close(*(int *)arg), 0);
+    assert_int_equal(pier_close(pair[0]), 0);
     return NULL;
 }
 
@@ -151,7 +159,7 @@ TEST(what_went_before_a_close_is_told)
     for (int i = 0; i < 4; i++) {
         int pair[2];
         small_pair(kinds[i % 2], pair);
-        pthread_t thread = test_thread(closes, &pair[0]);
+        pthread_t thread = test_thread(closes, pair);
         ssize_t n = ways[i / 2](pair[0]);
         assert_true(n > 0 && n < LENGTH);
         test_join(thread);
