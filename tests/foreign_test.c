@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <pier.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,6 +32,7 @@ static struct {
     pier_addr where;
     int greeted, ticks, turns;
     int pair[2];
+    atomic_bool receives; /* is_closed() is about to */
 } scene;
 
 static int serve(void *arg)
@@ -84,6 +86,7 @@ static int is_closed(void *unused)
 {
     (void)unused;
     char byte;
+    scene.receives = true;
     assert_int_equal(pier_recv(scene.pair[0], &byte, 1, 0), -ECANCELED);
     return 0;
 }
@@ -91,6 +94,8 @@ static int is_closed(void *unused)
 static void *close_later(void *unused)
 {
     (void)unused;
+    while (!scene.receives)
+        test_sleep(0.001);
     test_sleep(0.03);
     assert_int_equal(pier_close(scene.pair[0]), 0);
     return NULL;
@@ -118,6 +123,7 @@ static void play(void (*run)(void))
 {
     for (size_t i = 0; i < PIER_COUNT(backends); i++) {
         scene.greeted = scene.ticks = scene.turns = 0;
+        scene.receives = false;
         scene_pair("tcp", scene.pair);
         int listener = scene_listener(&scene.where);
         assert_int_equal(pier_loop_open(&(pier_run_opts){.backend = backends[i]}), 0);
